@@ -1,0 +1,1 @@
+"""Stage 1: candidate sources, one file each, and their union."""

@@ -1,0 +1,168 @@
+"""Candidates by co-listening: items whose listeners overlap with those of the items a listener plays.
+
+References
+----------
+Sarwar, Karypis, Konstan, Riedl 2001, Item-based collaborative filtering recommendation algorithms.
+"""
+
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+from scipy import sparse
+
+from homerec.candidates.base import CandidateSource, FitData, Prepared, Query, Top
+from homerec.candidates.history import History
+from homerec.candidates.topk import concatenate, rank_pairs
+from homerec.columns import ITEM_TYPES
+from homerec.features.tables import Floats, Keys, Rows
+
+
+class CoListeningSource(CandidateSource):
+    """Cosine of the items' listeners, shrunk for rare pairs, summed over the listener's items.
+
+    Parameters
+    ----------
+    column : str
+        Column of ``listener_item`` that weighs the listener's items.
+    context_types : sequence of str
+        Item types whose plays count beside those of the shelf (artists speak for shows).
+    n_neighbours : int
+        Neighbours kept per item.
+    shrinkage : float
+        Added to the denominator: co-listeners needed before a similarity is trusted.
+
+    Attributes
+    ----------
+    from_keys_, to_keys_ : int32 (m,), int32 (n,)
+        Keys of the items played and of the items shown.
+    similarity_ : csr_matrix float32 (m, n)
+    """
+
+    name: ClassVar[str] = "co_listening"
+
+    def __init__(
+        self,
+        *,
+        column: str = "decay_60d",
+        context_types: tuple[str, ...] = (),
+        n_neighbours: int = 50,
+        shrinkage: float = 10.0,
+    ) -> None:
+        super().__init__(
+            column=column,
+            context_types=list(context_types),
+            n_neighbours=n_neighbours,
+            shrinkage=shrinkage,
+        )
+        self.from_keys_: Keys = np.zeros(0, dtype=np.int32)
+        self.to_keys_: Keys = np.zeros(0, dtype=np.int32)
+        self.similarity_ = sparse.csr_matrix((0, 0), dtype=np.float32)
+        self._types: tuple[str, ...] = ()
+
+    def fit(self, data: FitData) -> Self:
+        """Count shared listeners and keep the nearest neighbours of each item."""
+        history = self._history(data.item_types)
+        items = history.columns(data.catalog)
+        parts = [history.matrix(shard, items) for shard in data.shards()]
+        matrix = sparse.vstack(parts, format="csr") if parts else sparse.csr_matrix((0, len(items)))
+        matrix.data[:] = 1
+        shown = np.isin(data.catalog.types[items], [ITEM_TYPES.index(t) for t in data.item_types])
+        together = (matrix.T.tocsr() @ matrix[:, shown]).tocoo()
+        counts = np.asarray(matrix.sum(axis=0)).ravel()
+        to = np.flatnonzero(shown)
+        own = together.row == to[together.col]
+        scale = np.sqrt(counts[together.row] * counts[to[together.col]])
+        value = (together.data / (scale + self.parameters["shrinkage"])).astype(np.float32)
+        kept = rank_pairs(
+            together.row[~own].astype(np.int64),
+            together.col[~own].astype(np.int64),
+            value[~own],
+            self.parameters["n_neighbours"],
+        )
+        self._types = history.types
+        self.from_keys_ = data.catalog.items[items]
+        self.to_keys_ = data.catalog.items[items[shown]]
+        self.similarity_ = sparse.csr_matrix(
+            (kept.score, (kept.listener, kept.item)), shape=(len(items), len(to)), dtype=np.float32
+        )
+        return self
+
+    def prepare(self, query: Query) -> "PreparedCoListening":
+        """Sum the similarities over the history of each listener."""
+        catalog = query.shard.catalog
+        columns = catalog.rows(self.from_keys_)
+        matrix = self._history(self._types).matrix(query.shard, columns, query.rows)
+        scores = (matrix @ self.similarity_).tocsr()
+        scores.sort_indices()
+        return PreparedCoListening(query, catalog.rows(self.to_keys_), scores)
+
+    def save(self, folder: Path) -> None:
+        """Write the neighbours."""
+        np.savez(
+            folder / "co_listening.npz",
+            from_keys=self.from_keys_,
+            to_keys=self.to_keys_,
+            data=self.similarity_.data,
+            indices=self.similarity_.indices,
+            indptr=self.similarity_.indptr,
+            types=np.array(self._types),
+        )
+
+    def load(self, folder: Path) -> Self:
+        """Read the neighbours."""
+        with np.load(folder / "co_listening.npz", allow_pickle=False) as arrays:
+            self.from_keys_, self.to_keys_ = arrays["from_keys"], arrays["to_keys"]
+            self.similarity_ = sparse.csr_matrix(
+                (arrays["data"], arrays["indices"], arrays["indptr"]),
+                shape=(len(self.from_keys_), len(self.to_keys_)),
+            )
+            self._types = tuple(str(t) for t in arrays["types"])
+        return self
+
+    def _history(self, item_types: tuple[str, ...]) -> History:
+        types = dict.fromkeys([*item_types, *self.parameters["context_types"]])
+        return History(tuple(types), self.parameters["column"], alpha=1.0)
+
+
+class PreparedCoListening(Prepared):
+    """Sparse scores of the listeners of one query."""
+
+    def __init__(self, query: Query, columns: Rows, scores: sparse.csr_matrix) -> None:
+        self._query = query
+        self._columns = columns
+        self._scores = scores
+        self._line = np.full(query.shard.n_listeners, -1, dtype=np.int64)
+        self._line[query.rows] = np.arange(len(query.rows))
+        self._column = np.full(len(query.shard.catalog.items) + 1, -1, dtype=np.int64)
+        self._column[columns] = np.arange(len(columns))
+        self._column[-1] = -1
+
+    def top(self, k: int) -> Top:
+        """Best k allowed items among those with a positive score."""
+        query, parts = self._query, []
+        shard, n_items = query.shard, len(query.shard.catalog.items)
+        for start in range(0, len(query.rows), 4096):
+            block = self._scores[start : start + 4096].tocoo()
+            listener = query.rows[start + block.row]
+            item = self._columns[block.col]
+            ok = item >= 0
+            if query.seen == "excluded":
+                ok &= shard.pair_rows(listener, np.maximum(item, 0)) < 0
+            markets = shard.markets[listener]
+            for market in np.unique(markets):
+                here = markets == market
+                ok[here] &= shard.catalog.available(
+                    np.minimum(item[here], n_items - 1), int(market)
+                )
+            parts.append(rank_pairs(listener[ok], item[ok], block.data[ok], k))
+        return concatenate(parts)
+
+    def score(self, listener: Rows, item: Rows) -> Floats:
+        """Summed similarity, 0 where nothing connects; NaN for an item the version does not know."""
+        line, column = self._line[listener], self._column[item]
+        usable = (line >= 0) & (column >= 0)
+        out = np.full(len(listener), np.nan, dtype=np.float32)
+        picked = self._scores[line[usable], column[usable]]
+        out[usable] = np.asarray(picked, dtype=np.float32).ravel()
+        return out

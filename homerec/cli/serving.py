@@ -1,0 +1,48 @@
+"""Commands for what backends read: home."""
+
+import argparse
+from typing import Any
+
+import pandas as pd
+
+from homerec.cli.common import parse_moment, table
+from homerec.errors import ReleaseError
+from homerec.settings import Settings
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands of this module."""
+    home = commands.add_parser("home", help="print a listener's Home, as a backend reads it")
+    home.add_argument("listener", nargs="?", metavar="LISTENER", help="default: some listener")
+    home.add_argument("--moment", type=parse_moment, help="instant it is read at (default: now)")
+    home.add_argument("--market", help="two letters, for a listener that is not known")
+    home.add_argument("--rows", action="store_true", help="every column of every card")
+    home.set_defaults(run=_home)
+
+
+def _home(settings: Settings, arguments: argparse.Namespace) -> int:
+    from homerec.release import home
+    from homerec.release.reading import example_listener
+
+    listener = arguments.listener or example_listener(settings)
+    cards = home(settings, listener, arguments.moment, arguments.market)
+    if cards.empty:
+        raise ReleaseError("There is no live release to read from. Make one: homerec night")
+    if arguments.rows:
+        print(table(list(cards.columns), cards.itertuples(index=False)))
+        return 0
+    print(f"Home of {listener}, release {cards['release_id'].iloc[0]}", end="")
+    print(f" as of {cards['as_of'].iloc[0]}")
+    for _, shelf in cards.groupby("shelf_position", sort=True):
+        print(f"\n{shelf['shelf_title'].iloc[0]}")
+        print(_cards(shelf))
+    print(f"\nThe query: SELECT * FROM home('{listener}');")
+    return 0
+
+
+def _cards(shelf: pd.DataFrame) -> str:
+    rows = [
+        (f"  {card.card_position}.", card.item_title, card.item_type, card.reason or "")
+        for card in shelf.itertuples()
+    ]
+    return table(("", "", "", ""), rows).lstrip("\n")

@@ -1,0 +1,1 @@
+"""Postgres: the embedded server, its addresses and its migrations."""

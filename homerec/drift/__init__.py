@@ -1,0 +1,1 @@
+"""Drift: histograms on frozen edges, the Chebyshev distance between two, and what follows."""

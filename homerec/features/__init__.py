@@ -1,0 +1,1 @@
+"""Features: snapshots of the feature tables, and the one assembly for (listener, item) pairs."""

@@ -1,0 +1,90 @@
+"""Running the SQL files: parameters, the one definition of a card play, the lake's tables by name."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from homerec.errors import EmptyInput
+from homerec.lake import Lake, read_sql
+
+_LAKE_TABLES: Final = ("listeners", "items", "signup_picks")
+
+
+def card_parameters(
+    lake: Lake, since: date, until: date, known_at: datetime, files: list[Path] | list[str]
+) -> dict[str, Any]:
+    """Parameters of ``features/card.sql``.
+
+    Parameters
+    ----------
+    lake : Lake
+    since, until : date
+        Events started in [since, until), UTC, count.
+    known_at : datetime
+        Events that arrived before it count.
+    files : list of Path or str
+        Event files to read.
+    """
+    return {
+        "since": since,
+        "as_of": until,
+        "known_at": known_at.astimezone(UTC).replace(tzinfo=None),
+        "events": [str(p) for p in files],
+        "listeners": str(lake.table("listeners")),
+    }
+
+
+def with_card(text: str) -> str:
+    """SQL that reads a table ``card``, with ``features/card.sql`` put in its place."""
+    card = read_sql("features/card.sql")
+    comments, body = _split_header(text)
+    joined = f"WITH card AS (\n{card}\n)"
+    if body.startswith("WITH "):
+        return f"{comments}{joined},\n{body.removeprefix('WITH ')}"
+    return f"{comments}{joined}\n{body}"
+
+
+def _split_header(text: str) -> tuple[str, str]:
+    lines = text.splitlines(keepends=True)
+    n = next(i for i, line in enumerate(lines) if not line.startswith("--"))
+    return "".join(lines[:n]), "".join(lines[n:])
+
+
+def create_table(
+    connection: duckdb.DuckDBPyConnection, name: str, text: str, parameters: dict[str, Any]
+) -> None:
+    """Create a temporary table from a SELECT, binding the parameters that its text names."""
+    used = {key: value for key, value in parameters.items() if f"${key}" in text}
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {text}", used)
+
+
+def expose_lake(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, listeners: str | None = None
+) -> None:
+    """Make the lake's listeners, items and sign-up picks readable by name.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    lake : Lake
+    listeners : str, optional
+        Parquet file that stands for the lake's listeners.
+
+    Raises
+    ------
+    EmptyInput
+        There are no listeners or no items yet.
+    """
+    for name in _LAKE_TABLES:
+        path = Path(listeners) if name == "listeners" and listeners else lake.table(name)
+        if path.exists():
+            connection.read_parquet(str(path)).create_view(name, replace=True)
+        elif name == "signup_picks":
+            connection.execute(
+                "CREATE OR REPLACE TEMP TABLE signup_picks "
+                "(listener INTEGER, item INTEGER, picked_at TIMESTAMP)"
+            )
+        else:
+            raise EmptyInput(f"The lake has no {name}. Ingest them first: `homerec ingest`.")

@@ -1,0 +1,116 @@
+"""The nightly proof that logged features are what the training path computes."""
+
+import logging
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import duckdb
+
+from homerec.errors import SnapshotError
+from homerec.features.snapshot import SnapshotInfo, compute_tables, event_files
+from homerec.lake import Lake, connect
+from homerec.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: Tables whose rows depend on one listener alone, so that a sample of listeners reproduces them.
+_TABLES: Final = ("listener_item", "listener", "listener_tag", "pick")
+_MAX_NAMED: Final = 3
+
+
+def verify_snapshot(settings: Settings, info: SnapshotInfo, n_rows: int = 1_000) -> int:
+    """Compute the rows of some listeners again and compare them with what was logged.
+
+    Parameters
+    ----------
+    settings : Settings
+    info : SnapshotInfo
+        Logged snapshot; its own ``known_at`` is used.
+    n_rows : int
+        Rows of ``listener_item`` to compare at least (all, if there are fewer).
+
+    Returns
+    -------
+    int
+        Rows compared, over all tables.
+
+    Raises
+    ------
+    SnapshotError
+        A row differs in any bit, is missing or is new.
+    """
+    lake = Lake(settings.home)
+    files = event_files(settings, info.as_of)
+    with connect(settings) as connection, TemporaryDirectory() as scratch:
+        sample = f"{scratch}/listeners.parquet"
+        _choose(connection, info, lake, n_rows, sample)
+        compute_tables(
+            connection,
+            lake,
+            info.as_of,
+            info.known_at,
+            files,
+            progress=logger.debug,
+            listeners=sample,
+        )
+        compared = sum(_compare(connection, info, table, sample) for table in _TABLES)
+    logger.info("features %s: %d logged rows recomputed, all equal", info.as_of, compared)
+    return compared
+
+
+def _choose(
+    connection: duckdb.DuckDBPyConnection,
+    info: SnapshotInfo,
+    lake: Lake,
+    n_rows: int,
+    target: str,
+) -> None:
+    """Write the lake's rows of listeners who together have n_rows pairs; others each night."""
+    connection.execute(
+        "CREATE TEMP TABLE chosen AS "
+        "SELECT listener FROM ("
+        "  SELECT listener, sum(count(*)) OVER ("
+        "    ORDER BY md5(CAST(listener AS VARCHAR) || $salt)"
+        "    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before"
+        "  FROM read_parquet($pairs) GROUP BY listener"
+        ") WHERE coalesce(before, 0) < $n_rows",
+        {
+            "pairs": str(info.path("listener_item")),
+            "salt": info.as_of.isoformat(),
+            "n_rows": n_rows,
+        },
+    )
+    connection.execute(
+        "COPY (SELECT l.* FROM read_parquet($listeners) l SEMI JOIN chosen USING (listener)) "  # noqa: S608
+        f"TO '{target}' (FORMAT parquet)",
+        {"listeners": str(lake.table("listeners"))},
+    )
+
+
+def _compare(
+    connection: duckdb.DuckDBPyConnection, info: SnapshotInfo, table: str, sample: str
+) -> int:
+    logged = (
+        f"(SELECT t.* FROM read_parquet('{info.path(table)}', hive_partitioning = false) t "  # noqa: S608
+        f"SEMI JOIN read_parquet('{sample}') s ON s.listener = t.listener)"
+    )
+    names = connection.execute(f"SELECT * FROM {logged} LIMIT 0").description or []
+    columns = ", ".join(f'"{name[0]}"' for name in names)
+    fresh = (
+        f"(SELECT {columns} FROM {table} t "  # noqa: S608
+        f"SEMI JOIN read_parquet('{sample}') s ON s.listener = t.listener)"
+    )
+    wrong = connection.execute(
+        f"SELECT 'logged' AS side, * FROM (FROM {logged} EXCEPT ALL FROM {fresh}) "  # noqa: S608
+        f"UNION ALL SELECT 'recomputed', * FROM (FROM {fresh} EXCEPT ALL FROM {logged}) "
+        "ORDER BY listener, side"
+    ).fetchall()
+    if wrong:
+        shown = "; ".join(str(row) for row in wrong[:_MAX_NAMED])
+        raise SnapshotError(
+            f"{len(wrong)} rows of {table} as of {info.as_of} differ between what was logged and "
+            f"what the training path computes; none may. First: {shown}. The lake or the SQL "
+            f"changed under the snapshot: run `homerec features --as-of {info.as_of} --rebuild`."
+        )
+    count = connection.execute(f"SELECT count(*) FROM {logged}").fetchone()
+    return int(count[0]) if count else 0

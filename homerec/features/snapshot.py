@@ -1,0 +1,285 @@
+"""Snapshots: the feature tables as of one date, computed by one set of SQL files and kept.
+
+The night writes a snapshot and serves from it; training reads the ones that nights have logged and computes a
+missing one by the same call. There is no second way to compute a feature.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import duckdb
+
+from homerec import __version__
+from homerec.errors import EmptyInput, SnapshotError
+from homerec.features.queries import card_parameters, create_table, expose_lake, with_card
+from homerec.lake import (
+    Lake,
+    atomic_folder,
+    checksum_text,
+    connect,
+    read_json,
+    read_sql,
+    write_json,
+)
+from homerec.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+Writer = Literal["night", "training"]
+
+#: Tables in the order in which they are computed; the value is the key they are sorted by. A table reads only
+#: the lake and the tables before it.
+TABLES: Final[dict[str, tuple[str, ...]]] = {
+    "listener_item": ("listener", "item"),
+    "item_market": ("item", "market"),
+    "item": ("item",),
+    "listener": ("listener",),
+    "listener_tag": ("listener", "tag"),
+    "item_tag": ("item", "tag"),
+    "pick": ("listener", "item"),
+    "item_availability": ("item", "market"),
+}
+#: Columns that only later SQL files need; they are not kept.
+_INTERNAL: Final = {"listener_item": ("fixed_60d",)}
+_INTERMEDIATE: Final = ("decay", "daily")
+_ROW_GROUP: Final = 100_000
+
+
+@dataclass(frozen=True)
+class SnapshotInfo:
+    """A snapshot on disk.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds one Parquet file per table and ``manifest.json``.
+    as_of : date
+        Events strictly before this date, 00:00 UTC, count.
+    manifest : dict
+        ``known_at``, rows per table, checksum of the SQL, fingerprint of the events read, who wrote it.
+    """
+
+    folder: Path
+    as_of: date
+    manifest: dict[str, Any]
+
+    @property
+    def known_at(self) -> datetime:
+        """Arrivals strictly before this instant count."""
+        return datetime.fromisoformat(self.manifest["known_at"])
+
+    @property
+    def passed(self) -> bool | None:
+        """Verdict of the drift check on this snapshot; ``None`` while it was not checked."""
+        path = self.folder / "drift.json"
+        return bool(read_json(path)["passed"]) if path.exists() else None
+
+    def path(self, table: str) -> Path:
+        """Parquet file of a table."""
+        return self.folder / f"{table}.parquet"
+
+
+def sql_checksum() -> str:
+    """SHA-256 over the feature SQL: snapshots of other SQL are not comparable."""
+    names = ("card", *_INTERMEDIATE, *TABLES)
+    return checksum_text([read_sql(f"features/{name}.sql") for name in names])
+
+
+def default_known_at(settings: Settings, as_of: date) -> datetime:
+    """As_of 00:00 UTC plus the arrival grace."""
+    midnight = datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC)
+    return midnight + timedelta(hours=settings.arrival_grace_hours)
+
+
+def event_files(settings: Settings, as_of: date) -> list[Path]:
+    """Event files that may hold an event before as_of, within ``settings.history_days``."""
+    lake = Lake(settings.home)
+    since = as_of - timedelta(days=settings.history_days) if settings.history_days else date.min
+    dates = [day for day in lake.event_dates() if since <= day < as_of]
+    folder = lake.partitions("events")
+    return [
+        p for day in dates for p in sorted((folder / f"date={day.isoformat()}").glob("*.parquet"))
+    ]
+
+
+def _fingerprint(files: list[Path]) -> str:
+    return checksum_text([f"{p.parent.name}/{p.name}:{p.stat().st_size}" for p in files])
+
+
+def load_snapshot(settings: Settings, as_of: date) -> SnapshotInfo | None:
+    """Return the kept snapshot of a date, or ``None``.
+
+    Raises
+    ------
+    SnapshotError
+        The folder is there but has no manifest.
+    """
+    folder = Lake(settings.home).snapshot(as_of)
+    if not folder.is_dir():
+        return None
+    manifest = folder / "manifest.json"
+    if not manifest.exists():
+        raise SnapshotError(f"{folder} has no manifest.json. Remove the folder; it is recomputed.")
+    return SnapshotInfo(folder, as_of, read_json(manifest))
+
+
+def ensure_snapshot(
+    settings: Settings,
+    as_of: date,
+    *,
+    writer: Writer,
+    rebuild: bool = False,
+    progress: Callable[[str], None] = logger.info,
+) -> SnapshotInfo:
+    """Return the snapshot of a date, computing it when it is missing or out of date.
+
+    Training keeps what a night has logged, because that is what was served. The night computes its own snapshot
+    again when events came in since (with the ``known_at`` of the first time, so that late arrivals change nothing);
+    so does training with a snapshot that only training wrote.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where the lake is and how much memory DuckDB may use.
+    as_of : date
+        Exclusive end of the events read, UTC.
+    writer : {"night", "training"}
+        Who asks; it is kept in the manifest.
+    rebuild : bool
+        Compute it again in any case.
+    progress : callable
+        Receives one line per table.
+
+    Raises
+    ------
+    EmptyInput
+        The lake has no event before as_of.
+    SnapshotError
+        Training asks for a snapshot that failed its drift check.
+    """
+    kept = load_snapshot(settings, as_of)
+    files = event_files(settings, as_of)
+    if kept is not None and not rebuild:
+        if writer == "training" and kept.passed is False:
+            raise SnapshotError(
+                f"The snapshot of {as_of} failed its drift check, so no model may learn from it. "
+                f"See {kept.folder / 'drift.json'}; mend the data and run "
+                f"`homerec features --as-of {as_of} --rebuild`."
+            )
+        same_sql = kept.manifest["sql_checksum"] == sql_checksum()
+        same_events = kept.manifest["events_fingerprint"] == _fingerprint(files)
+        logged = kept.manifest["writer"] == "night"
+        if same_sql and (same_events or (writer == "training" and logged)):
+            return kept
+    if not files:
+        raise EmptyInput(
+            f"The lake has no event before {as_of} 00:00 UTC. Ingest events first: `homerec ingest`."
+        )
+    known_at = kept.known_at if kept else default_known_at(settings, as_of)
+    return _build(settings, as_of, known_at, files, writer, progress)
+
+
+def _build(
+    settings: Settings,
+    as_of: date,
+    known_at: datetime,
+    files: list[Path],
+    writer: Writer,
+    progress: Callable[[str], None],
+) -> SnapshotInfo:
+    lake = Lake(settings.home)
+    with connect(settings) as connection, atomic_folder(lake.snapshot(as_of)) as folder:
+        rows = compute_tables(connection, lake, as_of, known_at, files, progress)
+        for name, key in TABLES.items():
+            hidden = ", ".join(_INTERNAL.get(name, ()))
+            columns = f"* EXCLUDE ({hidden})" if hidden else "*"
+            connection.execute(
+                f"COPY (SELECT {columns} FROM {name} ORDER BY {', '.join(key)}) "  # noqa: S608
+                f"TO '{folder / f'{name}.parquet'}' "
+                f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})"
+            )
+        days = connection.execute(
+            "SELECT CAST(min(day) AS VARCHAR), CAST(max(day) AS VARCHAR) FROM daily"
+        ).fetchone()
+        manifest = {
+            "as_of": as_of.isoformat(),
+            "known_at": known_at.isoformat(),
+            "rows": rows,
+            "first_day": days[0] if days else None,
+            "last_day": days[1] if days else None,
+            "volumes": _volumes(connection, as_of),
+            "sql_checksum": sql_checksum(),
+            "events_fingerprint": _fingerprint(files),
+            "writer": writer,
+            "homerec": __version__,
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        write_json(manifest, folder / "manifest.json")
+    return SnapshotInfo(lake.snapshot(as_of), as_of, manifest)
+
+
+def compute_tables(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    as_of: date,
+    known_at: datetime,
+    files: list[Path],
+    progress: Callable[[str], None] = logger.info,
+    listeners: str | None = None,
+) -> dict[str, int]:
+    """Compute every feature table as a temporary table of the connection.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+        Receives the tables of :data:`TABLES`, and ``daily`` and ``decay``.
+    lake : Lake
+        Where listeners, items and sign-up picks lie.
+    as_of, known_at : date, datetime
+        What counts: started strictly before the one, arrived strictly before the other.
+    files : list of Path
+        Event files to read.
+    progress : callable
+        Receives one line per table.
+    listeners : str, optional
+        Parquet file with the listeners to compute, by default all of the lake; tables over all
+        listeners (``item_market``, ``item``) are then only of these.
+
+    Returns
+    -------
+    dict of str to int
+        Rows per table.
+    """
+    expose_lake(connection, lake, listeners)
+    since = min(date.fromisoformat(p.parent.name.removeprefix("date=")) for p in files)
+    parameters = {
+        **card_parameters(lake, since, as_of, known_at, files),
+        **({"listeners": listeners} if listeners else {}),
+        "max_age": (as_of - since).days,
+    }
+    rows: dict[str, int] = {}
+    for name in (*_INTERMEDIATE, *TABLES):
+        text = read_sql(f"features/{name}.sql")
+        if name == "daily":
+            text = with_card(text)
+        create_table(connection, name, text, parameters)
+        count = connection.execute(f"SELECT count(*) FROM {name}").fetchone()  # noqa: S608
+        rows[name] = int(count[0]) if count else 0
+        progress(f"features {as_of}: {name}, {rows[name]:,} rows")
+    return rows
+
+
+def _volumes(connection: duckdb.DuckDBPyConnection, as_of: date) -> dict[str, int]:
+    """Card plays of the last day, by market and in all: what a normalised distance cannot see."""
+    counts = connection.execute(
+        "SELECT l.market, sum(d.n_plays) FROM daily d JOIN listeners l USING (listener) "
+        "WHERE d.day = CAST($as_of AS DATE) - 1 GROUP BY l.market ORDER BY l.market",
+        {"as_of": as_of},
+    ).fetchall()
+    volumes = {f"plays_{market}": int(n) for market, n in counts}
+    volumes["plays"] = sum(volumes.values())
+    return volumes

@@ -1,0 +1,169 @@
+"""What an ingest did, as data and as text."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any
+
+
+@dataclass
+class TableReport:
+    """Counts of one table.
+
+    ``read = written + duplicates + sum(quarantined)`` always holds, unless refused.
+
+    Attributes
+    ----------
+    files : list of str
+        Files read, relative to the source.
+    read : int
+        Rows and lines found.
+    written : int
+        Rows added to the lake or changed in it.
+    duplicates : int
+        Rows that the lake had already, or that a newer row of the same ingest replaced.
+    quarantined : dict of str to int
+        Rows set aside, by rule.
+    first, last : date or None
+        Range of the rows' own time.
+    """
+
+    files: list[str] = field(default_factory=list)
+    read: int = 0
+    written: int = 0
+    duplicates: int = 0
+    quarantined: dict[str, int] = field(default_factory=dict)
+    first: date | None = None
+    last: date | None = None
+
+    @property
+    def n_quarantined(self) -> int:
+        """Rows set aside, over all rules."""
+        return sum(self.quarantined.values())
+
+
+@dataclass
+class IngestReport:
+    """What one ingest read, wrote and set aside.
+
+    Attributes
+    ----------
+    ingest_id : str
+        UTC time and a short hash, such as ``20260301T000000-ab12cd``.
+    mapping, source : str
+        Which mapping was used, on which folder.
+    status : str
+        ``done``; ``refused`` when the share of broken rows was over the limit; ``failed`` on any
+        other error; ``dry run``.
+    tables : dict of str to TableReport
+        Counts by contract table.
+    new_keys : dict of str to int
+        Ids that got a key in this ingest, by dictionary.
+    derived : dict of str to int
+        Rows made of the events, by table.
+    assumed : list of str
+        What the source does not say and the mapping made up.
+    set_aside_files : dict of str to str
+        Unreadable files that were left out, with the reason.
+    quarantine : str
+        Folder of the rows and files set aside; empty when there are none.
+    seconds : float
+        Wall time.
+    """
+
+    ingest_id: str
+    mapping: str
+    source: str
+    status: str = "failed"
+    tables: dict[str, TableReport] = field(default_factory=dict)
+    new_keys: dict[str, int] = field(default_factory=dict)
+    derived: dict[str, int] = field(default_factory=dict)
+    assumed: list[str] = field(default_factory=list)
+    set_aside_files: dict[str, str] = field(default_factory=dict)
+    quarantine: str = ""
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON-ready values."""
+        return asdict(self)
+
+    def render(self) -> str:
+        """Return the report as a text table."""
+        rows = [
+            (name, len(t.files), t.read, t.written, t.duplicates, t.n_quarantined,
+             f"{t.first or ''} .. {t.last or ''}".strip(" ."))
+            for name, t in self.tables.items()
+        ]  # fmt: skip
+        header = ("table", "files", "read", "written", "duplicates", "quarantined", "dates")
+        lines = [
+            f"Ingest {self.ingest_id} ({self.mapping}): {self.status}, {self.seconds:.1f} s",
+            text_table(header, rows),
+        ]
+        lines += [
+            f"  {name}: {count:,} x {rule}"
+            for name, table in self.tables.items()
+            for rule, count in sorted(table.quarantined.items(), key=lambda rc: (-rc[1], rc[0]))
+        ]
+        keys = ", ".join(f"{name} {count:,}" for name, count in self.new_keys.items() if count)
+        lines.append(f"New keys: {keys or 'none'}")
+        if self.derived:
+            made = ", ".join(f"{name} {count:,}" for name, count in self.derived.items())
+            lines.append(f"Derived from events: {made}")
+        lines += [f"Assumed: {what}" for what in self.assumed]
+        lines += [f"File set aside: {name}: {why}" for name, why in self.set_aside_files.items()]
+        if self.quarantine:
+            lines.append(f"Quarantine: {self.quarantine}")
+        return "\n".join(lines)
+
+
+@dataclass
+class DryRun:
+    """What an ingest would make of a source, without writing anything.
+
+    Attributes
+    ----------
+    report : IngestReport
+        Counts over the rows looked at; ``written`` counts the rows that break no rule.
+    columns : dict of str to list of str
+        Contract columns by table.
+    rows : dict of str to list of list
+        The first rows by table, mapped, each with the broken rule (empty for none) as its last
+        value.
+    checked_rows_per_file : int
+        How many rows of each file were looked at.
+    """
+
+    report: IngestReport
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    rows: dict[str, list[list[Any]]] = field(default_factory=dict)
+    checked_rows_per_file: int = 0
+
+    def render(self) -> str:
+        """Return the first rows and the broken rules as text tables."""
+        parts = [f"Dry run: nothing was written. First {self.checked_rows_per_file:,} rows a file."]
+        for name, rows in self.rows.items():
+            table = self.report.tables[name]
+            parts.append(
+                f"\n{name}: {table.read:,} rows looked at, {table.n_quarantined:,} break a rule"
+            )
+            header = [*self.columns[name], "broken rule"]
+            parts.append(text_table(header, [["" if v is None else v for v in r] for r in rows]))
+            parts += [f"  {count:,} x {rule}" for rule, count in table.quarantined.items()]
+        parts += [f"Assumed: {what}" for what in self.report.assumed]
+        return "\n".join(parts)
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Lay values out in columns; numbers to the right, with thousands separators."""
+    cells = [[f"{v:,}" if isinstance(v, int) else str(v) for v in row] for row in rows]
+    widths = [max([len(h), *(len(c[i]) for c in cells)]) for i, h in enumerate(header)]
+    numeric = [all(isinstance(r[i], int) for r in rows) and bool(rows) for i in range(len(header))]
+
+    def line(values: Sequence[str]) -> str:
+        laid = (
+            v.rjust(w) if n else v.ljust(w)
+            for v, w, n in zip(values, widths, numeric, strict=True)
+        )  # fmt: skip
+        return "  ".join(laid).rstrip()
+
+    return "\n".join([line(header), line(["-" * w for w in widths]), *(line(c) for c in cells)])

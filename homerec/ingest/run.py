@@ -1,0 +1,332 @@
+"""Ingest: files in an inbox to tables in the lake, whole or not at all."""
+
+import fcntl
+import itertools
+import logging
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+from tqdm import tqdm
+
+from homerec.errors import HomerecError, TransientError
+from homerec.ingest import plays, tables
+from homerec.ingest.contracts import CONTRACTS
+from homerec.ingest.mapping import SourceMapping, load_mapping
+from homerec.ingest.quoting import text
+from homerec.ingest.report import DryRun, IngestReport
+from homerec.ingest.rules import mapped_sql
+from homerec.ingest.setaside import check_limit, count_bad, write_quarantine
+from homerec.ingest.state import Progress, Run
+from homerec.lake import Lake, checksum_text, connect, write_json
+from homerec.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: Rows of each file that a dry run looks at.
+DRY_RUN_ROWS = 100_000
+
+
+def ingest(
+    settings: Settings,
+    *,
+    source: Path,
+    mapping: Path | str = "homerec",
+    now: datetime | None = None,
+    set_aside_files: bool = False,
+    progress: Progress | bool = False,
+) -> IngestReport:
+    """Bring the files of a source into the lake.
+
+    The same files a second time change nothing. On any error the lake stays as it was; rows and
+    files set aside, and the report, are kept also then.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where the lake is, and the limits.
+    source : Path
+        Folder that the mapping's patterns are relative to, or one file in it.
+    mapping : Path or str
+        A mapping file, or the name of one in ``config/mappings/``.
+    now : datetime, optional
+        Aware moment of the ingest, by default the clock's.
+    set_aside_files : bool
+        Copy unreadable files to quarantine and go on, where by default they stop the ingest.
+    progress : callable or bool
+        Called with a line of text at each step; ``True`` shows a line on a terminal.
+
+    Returns
+    -------
+    IngestReport
+        Also kept as JSON under ``Lake.ingests``.
+
+    Raises
+    ------
+    EmptyInput
+        No file matches the mapping.
+    MappingError
+        The mapping is wrong.
+    MalformedFile
+        A file is unreadable.
+    QuarantineExceeded
+        Too large a share of a table's rows break a rule.
+    TransientError
+        Another ingest into the same lake is running.
+    """
+    moment, loaded = _moment(now), load_mapping(mapping)
+    lake = Lake(settings.home)
+    started = time.perf_counter()
+    with _locked(lake), _run(settings, source, loaded, moment, progress) as run:
+        run.set_aside_files = set_aside_files
+        folder = lake.quarantine / run.report.ingest_id
+        try:
+            _stage(run)
+            count_bad(run)
+            write_quarantine(run, folder)
+            check_limit(run, folder)
+            for name in ("events", "impressions"):
+                if name in run.opened:
+                    plays.merge(run, name, run.report.ingest_id)
+            _commit(run)
+            run.report.status = "done"
+        except BaseException:
+            _zero_written(run)
+            raise
+        finally:
+            if run.report.tables:
+                run.report.seconds = round(time.perf_counter() - started, 3)
+                write_json(run.report.to_json(), lake.ingests / f"{run.report.ingest_id}.json")
+        logger.info("%s", run.report.render())
+        return run.report
+
+
+def dry_run(
+    settings: Settings,
+    source: Path,
+    mapping: Path | str = "homerec",
+    rows: int = 10,
+    *,
+    now: datetime | None = None,
+) -> DryRun:
+    """Show what an ingest would make of a source, without writing to the lake.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where the lake is (ids known there count as known), and the limits.
+    source : Path
+        As for :func:`ingest`.
+    mapping : Path or str
+        As for :func:`ingest`.
+    rows : int
+        How many of each table's first rows to show, mapped.
+    now : datetime, optional
+        Aware moment to judge by, by default the clock's.
+
+    Raises
+    ------
+    EmptyInput, MappingError, MalformedFile
+        As for :func:`ingest`.
+    """
+    loaded = load_mapping(mapping)
+    with _run(settings, source, loaded, _moment(now), progress=False) as run:
+        run.limit = DRY_RUN_ROWS
+        result = DryRun(run.report, checked_rows_per_file=DRY_RUN_ROWS)
+        run.start()
+        _stage_all(run)
+        count_bad(run)
+        for name in run.opened:
+            contract, table = run.parts(name)
+            result.columns[name] = list(contract.names)
+            result.rows[name] = _first_rows(run, name, rows)
+            report = run.report.tables[name]
+            report.written = report.read - report.n_quarantined
+            report.duplicates = 0
+            logger.debug("Dry run of %s with %d columns mapped", name, len(table.columns))
+        run.report.assumed = _assumed(loaded)
+        run.report.status = "dry run"
+        return result
+
+
+def _moment(now: datetime | None) -> datetime:
+    if now is None:
+        return datetime.now(UTC)
+    if now.tzinfo is None:
+        raise HomerecError(f"now is {now!r} without a time zone; pass an aware datetime.")
+    return now.astimezone(UTC)
+
+
+@contextmanager
+def _locked(lake: Lake) -> Iterator[None]:
+    # Two ingests at once would give the same keys to different ids.
+    lake.tables.mkdir(parents=True, exist_ok=True)
+    path = lake.tables / ".ingest.lock"
+    with path.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TransientError(
+                f"Another ingest into {lake.tables} is running ({path} is locked). Try again later."
+            ) from error
+        yield
+
+
+@contextmanager
+def _run(
+    settings: Settings,
+    source: Path,
+    mapping: SourceMapping,
+    now: datetime,
+    progress: Progress | bool,
+) -> Iterator[Run]:
+    source = source.resolve()
+    ingest_id = _new_id(Lake(settings.home), now, [str(source), mapping.digest, now.isoformat()])
+    staging = settings.home / "tmp" / f"ingest-{ingest_id}"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    bar = tqdm(bar_format="{desc} [{elapsed}]", file=sys.stderr) if progress is True else None
+
+    def show(step: str) -> None:
+        logger.debug("%s: %s", ingest_id, step)
+        if bar is not None:
+            bar.set_description_str(step)
+        elif callable(progress):
+            progress(step)
+
+    connection: duckdb.DuckDBPyConnection = connect(settings)
+    try:
+        yield Run(
+            settings, mapping, source, now, connection, staging,
+            IngestReport(ingest_id, mapping.name, str(source)), show,
+        )  # fmt: skip
+    finally:
+        connection.close()
+        if bar is not None:
+            bar.close()
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _new_id(lake: Lake, now: datetime, parts: list[str]) -> str:
+    """Return an id that no ingest into this lake has, also when ``now`` is given twice."""
+    for attempt in itertools.count():
+        ingest_id = f"{now:%Y%m%dT%H%M%S}-{checksum_text([*parts, str(attempt)])[:6]}"
+        if not (lake.ingests / f"{ingest_id}.json").exists():
+            return ingest_id
+    raise AssertionError("unreachable")
+
+
+def _stage(run: Run) -> None:
+    run.start()
+    run.report.assumed = _assumed(run.mapping)
+    _stage_all(run)
+
+
+def _stage_all(run: Run) -> None:
+    """Map, check and stage every table; what others refer to comes first."""
+    for name, contract in CONTRACTS.items():
+        if contract.write == "upsert":
+            if name in run.opened:
+                tables.load_rows(run, name)
+                tables.stage_upsert(run, name)
+            if name == "items" and "events" in run.opened:
+                for how in run.mapping.derive_items:
+                    tables.derive_items(run, how)
+            if name == "listeners" and "events" in run.opened:
+                tables.derive_listeners(run)
+    if "events" in run.opened:
+        _known_contents(run)
+    for name, contract in CONTRACTS.items():
+        if contract.write == "append" and name in run.opened:
+            plays.split(run, name)
+
+
+def _known_contents(run: Run) -> None:
+    """Make the temporary table that fills an event's artist, album and show from its content."""
+    staged, lake = run.staged_table("contents"), run.lake.table("contents")
+    path = staged if staged.exists() else lake
+    if path.exists():
+        source = f"read_parquet({text(path)})"
+    else:
+        source = (
+            "(SELECT NULL::VARCHAR AS content_id, NULL::INTEGER AS artist, "
+            'NULL::INTEGER AS album, NULL::INTEGER AS "show" WHERE false)'
+        )
+    run.sql(
+        "CREATE TEMP TABLE known_contents AS "  # noqa: S608 - the path is quoted
+        f'SELECT content_id AS id, artist, album, "show" FROM {source}'
+    )
+
+
+def _first_rows(run: Run, name: str, n_rows: int) -> list[list[object]]:
+    """Return the first mapped rows of a table, each with the rule it breaks."""
+    contract, mapping = run.parts(name)
+    first = run.opened[name][:1]
+    if not first:
+        return []
+    mapped = mapped_sql(contract, mapping, first, run.now, n_rows)
+    columns = ", ".join(f"v_{c}" for c in contract.names)
+    query = f"""SELECT {columns}, b.rule FROM ({mapped}) m
+        LEFT JOIN bad b ON b.tbl = {text(name)} AND b.filename = m.filename
+        AND b.row = m.file_row_number ORDER BY m.file_row_number"""  # noqa: S608 - quoted above
+    return [list(row) for row in run.sql(query)]
+
+
+def _assumed(mapping: SourceMapping) -> list[str]:
+    """Tell what the mapping makes up for the source."""
+    notes: list[str] = []
+    for name, table in mapping.tables.items():
+        if table.arrival == "historical":
+            notes.append(f"{name}.arrived_at is taken to be {CONTRACTS[name].time} (historical)")
+        for column in table.columns.values():
+            if column.spread is not None:
+                spread = column.spread
+                notes.append(
+                    f"{name}.{column.target} is drawn between {spread.start:%Y-%m-%d} and "
+                    f"{spread.end:%Y-%m-%d} from a hash of {', '.join(spread.by)}"
+                )
+            elif column.constant is not None:
+                notes.append(f"{name}.{column.target} is {column.constant} in every row")
+    how = mapping.derive_listeners
+    if how is not None:
+        notes.append(
+            f"listeners have market {how.market}, time zone {how.time_zone}, and registered with "
+            "their first event"
+        )
+    notes += [
+        f"items of type {i.type} come from events.{i.column}, released on their first event's day"
+        for i in mapping.derive_items
+    ]
+    return notes
+
+
+def _zero_written(run: Run) -> None:
+    for table in run.report.tables.values():
+        table.written = table.duplicates = 0
+    run.report.new_keys.clear()
+    run.report.derived.clear()
+
+
+def _commit(run: Run) -> None:
+    """Move what is staged into the lake: dictionaries, then tables, then partitions.
+
+    Every move replaces one whole file. Cut short, it leaves keys without rows at worst, and the
+    same ingest run again completes it.
+    """
+    run.progress("committing")
+    staged = [p for p in run.staged_lake.rglob("*.parquet")]
+
+    def order(path: Path) -> tuple[int, str]:
+        depth = path.relative_to(run.staged_lake)
+        rank = 0 if depth.parts[0] == "dictionaries" else 1 if len(depth.parts) == 1 else 2
+        return rank, str(depth)
+
+    for path in sorted(staged, key=order):
+        target = run.lake.tables / path.relative_to(run.staged_lake)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)

@@ -1,0 +1,171 @@
+"""The ground everything stands on: where files lie, atomic writes, DuckDB connections.
+
+A path is made here and nowhere else. A file is whole or absent: writers fill a temporary name beside the
+target and rename it.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from homerec.settings import Settings, resource
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Paths of one deployment's data, below one root folder.
+
+    Parameters
+    ----------
+    root : Path
+        ``Settings.home``.
+    """
+
+    root: Path
+
+    @property
+    def inbox(self) -> Path:
+        """Where producers lay files: ``inbox/<table>/<file>``."""
+        return self.root / "inbox"
+
+    @property
+    def tables(self) -> Path:
+        """The ingested tables."""
+        return self.root / "lake"
+
+    def table(self, name: str) -> Path:
+        """Parquet file of a table that is not partitioned (listeners, items, contents, ...)."""
+        return self.tables / f"{name}.parquet"
+
+    def partitions(self, name: str) -> Path:
+        """Folder of a table partitioned by date (events, impressions): ``<name>/date=YYYY-MM-DD/*.parquet``."""
+        return self.tables / name
+
+    def dictionary(self, name: str) -> Path:
+        """Parquet file (key int32, id string) of ``listeners``, ``items`` or ``contents``."""
+        return self.tables / "dictionaries" / f"{name}.parquet"
+
+    @property
+    def quarantine(self) -> Path:
+        """Rows and files set aside, with their reasons."""
+        return self.root / "quarantine"
+
+    @property
+    def ingests(self) -> Path:
+        """One JSON report per ingest."""
+        return self.root / "reports" / "ingest"
+
+    def snapshot(self, as_of: date) -> Path:
+        """Folder of the feature snapshot as of a date."""
+        return self.root / "snapshots" / f"as_of={as_of.isoformat()}"
+
+    def night(self, as_of: date) -> Path:
+        """Folder of a night's intermediate results."""
+        return self.root / "nights" / f"as_of={as_of.isoformat()}"
+
+    def event_dates(self) -> list[date]:
+        """Dates that have events, ascending."""
+        folder = self.partitions("events")
+        if not folder.is_dir():
+            return []
+        names = (p.name for p in folder.iterdir() if p.name.startswith("date="))
+        return sorted(date.fromisoformat(n.removeprefix("date=")) for n in names)
+
+
+def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory DuckDB with the deployment's thread and memory limits, in UTC."""
+    spill = settings.home / "tmp"
+    spill.mkdir(parents=True, exist_ok=True)
+    connection = duckdb.connect(
+        config={
+            "threads": settings.n_threads,
+            "memory_limit": settings.memory_limit,
+            "temp_directory": str(spill),
+        }
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    # A progress bar of DuckDB's own would fight with ours for the terminal line.
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
+def read_sql(name: str) -> str:
+    """Text of a file below ``sql/``, such as ``features/item.sql``."""
+    return resource(f"sql/{name}").read_text(encoding="utf-8")
+
+
+def _temporary(target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
+
+
+@contextlib.contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """Yield a temporary path that becomes ``target`` when the block ends without an error."""
+    temporary = _temporary(target)
+    try:
+        yield temporary
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes ``target`` (replacing it) when the block ends without an error."""
+    temporary = _temporary(target)
+    temporary.mkdir()
+    try:
+        yield temporary
+        old = _temporary(target)
+        if target.exists():
+            target.replace(old)
+        temporary.replace(target)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_parquet(table: pa.Table, target: Path) -> None:
+    """Write a table to one Parquet file, atomically."""
+    with atomic_file(target) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def write_json(value: Any, target: Path) -> None:
+    """Write JSON, atomically, with sorted keys so that equal values are equal bytes."""
+    with atomic_file(target) as temporary:
+        temporary.write_text(
+            json.dumps(value, indent=2, sort_keys=True, default=str) + "\n", encoding="utf-8"
+        )
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def checksum_text(parts: Sequence[str]) -> str:
+    """SHA-256 over several texts, hexadecimal; the order counts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode("utf-8") + b"\x00")
+    return digest.hexdigest()

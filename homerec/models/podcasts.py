@@ -1,0 +1,48 @@
+"""The Podcast Model: shows that a listener is likely to start ("Shows you might like")."""
+
+from typing import Final
+
+from homerec.models.spec import GateLimits, ModelSpec, SourceSpec
+
+MODEL: Final = ModelSpec(
+    name="podcasts",
+    shelf="Shows you might like",
+    item_types=("show",),
+    label="new_plays",
+    label_window_days=7,
+    seen="excluded",
+    sources=(
+        SourceSpec("als", 80, {"context_types": ("artist",)}),
+        SourceSpec("co_listening", 60, {"context_types": ("artist",)}),
+        SourceSpec("by_tags", 40),
+        SourceSpec("new_items", 10),
+        SourceSpec("popular", 40, {"column": "n_starts_28d"}),
+    ),
+    baseline=SourceSpec("popular", 10, {"column": "n_plays_28d"}),
+    features=(
+        "source_als_score",
+        "source_als_rank",
+        "source_co_listening_score",
+        "source_co_listening_rank",
+        "source_by_tags_rank",
+        "source_popular_rank",
+        "tag_affinity",
+        "language_match",
+        "market_n_starts_7d",
+        "market_n_starts_28d",
+        "market_n_plays_28d",
+        "market_n_listeners_28d",
+        "market_start_ratio",
+        "item_age_days",
+        "item_n_starts_7d",
+        "item_n_starts_28d",
+        "item_trend",
+        "item_plays_per_listener",
+        "listener_n_shows",
+        "listener_show_starts_28d",
+        "listener_show_play_ratio",
+    ),
+    limits=GateLimits(metric_floor=0.02, coverage_floor=0.02),
+    cadence="0 4 * * 1",
+    position=30,
+)

@@ -1,0 +1,1 @@
+"""Stage 2: rankers that order a listener's candidates."""

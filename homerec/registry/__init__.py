@@ -1,0 +1,1 @@
+"""Versions of models: saved artifacts, the registry in MLflow, and the gate between them."""

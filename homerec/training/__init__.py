@@ -1,0 +1,1 @@
+"""Training: sets from snapshots, fitting, evaluation, and one run from data to verdict."""

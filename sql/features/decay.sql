@@ -1,0 +1,14 @@
+-- purpose : integer weights by age, so that decayed sums are exact and independent of the order of summation
+-- grain   : one row per age in whole days (1 = the day before as_of)
+-- key     : age_days
+-- columns : w3, w14, w60   2^-(age / half-life) in units of 2^-30, half-lives of 3, 14 and 60 days
+--           w_actr         (age - 0.5)^-0.5 in units of 2^-30; age in days, taken at the middle of the day
+-- source  : Anderson & Schooler 1991, Reflections of the environment in memory (base-level activation, d = 0.5)
+-- params  : $max_age
+SELECT
+    CAST(age AS INTEGER) AS age_days,
+    CAST(round(1073741824 * exp(-ln(2) * age / 3)) AS BIGINT) AS w3,
+    CAST(round(1073741824 * exp(-ln(2) * age / 14)) AS BIGINT) AS w14,
+    CAST(round(1073741824 * exp(-ln(2) * age / 60)) AS BIGINT) AS w60,
+    CAST(round(1073741824 / sqrt(age - 0.5)) AS BIGINT) AS w_actr
+FROM range(1, $max_age + 1) AS ages (age)

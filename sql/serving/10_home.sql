@@ -1,0 +1,114 @@
+-- Purpose: one listener's Home, ready to show.
+-- Grain:   one row a card, in order.
+-- Key:     (shelf_position, card_position); an item appears once.
+-- Columns: positions from 1 without gaps; as_of, release_id of the live release; reason null when none is to be shown.
+--
+-- Reads the live release only, in the caller's snapshot, so that a switch of releases is seen whole or not at all.
+-- Blocks, availability, dismissals and editors' windows are applied here, at `moment`. A listener that is not
+-- known, or for whom nothing is left, gets the default Home of the market, then the one of '*'.
+DROP FUNCTION IF EXISTS public.home(text, timestamptz, text);
+CREATE FUNCTION public.home(listener_id text, moment timestamptz DEFAULT now(), market text DEFAULT NULL)
+RETURNS TABLE (
+    shelf_position int, shelf text, shelf_title text, kind text, card_position int,
+    item_id text, item_type text, item_title text, source text, reason text, as_of date, release_id bigint
+)
+LANGUAGE plpgsql STABLE ROWS 100
+-- The generic plan prunes to one partition when it runs; planning anew would cost more than the query.
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    in_id CONSTANT text := $1;
+    in_moment CONSTANT timestamptz := coalesce($2, now());
+    v_market text := upper($3);
+    v_listener int;
+    v_zone text;
+    v_daypart int;
+    v_key int;
+    v_keys int[];
+    v_shown int[] := '{}';
+    v_shelf int := NULL;
+    v_title text;
+    card record;
+BEGIN
+    SELECT p.release_id, r.as_of INTO release_id, as_of
+    FROM homerec.live_release p JOIN homerec.release r ON r.release_id = p.release_id;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+
+    SELECT l.listener, coalesce(v_market, l.market), l.time_zone INTO v_listener, v_market, v_zone
+    FROM homerec.listener l WHERE l.listener_id = in_id;
+    IF NOT FOUND THEN
+        v_market := upper($3);
+    END IF;
+    v_daypart := extract(hour FROM in_moment AT TIME ZONE coalesce(v_zone, 'UTC'))::int / 6;
+
+    SELECT array_agg(d.listener ORDER BY d.market = '*') INTO v_keys
+    FROM homerec.market_default d
+    WHERE d.release_id = home.release_id AND d.market IN (v_market, '*');
+    v_keys := v_listener || v_keys;
+
+    shelf_position := 0;
+    FOREACH v_key IN ARRAY v_keys LOOP
+        CONTINUE WHEN v_key IS NULL OR NOT EXISTS (
+            SELECT FROM homerec.home_shelf h WHERE h.release_id = home.release_id AND h.listener = v_key);
+        FOR card IN
+            SELECT c.shelf AS number, rs.name, rs.title, rs.kind, rs.size, c.item AS item,
+                   i.item_id, i.type, i.title AS item_title, so.name AS source,
+                   CASE WHEN so.label LIKE '%{item}%' THEN replace(so.label, '{item}', ri.title)
+                        ELSE so.label END AS reason
+            FROM (
+                SELECT h.shelf, h.daypart, u.item, u.source, u.reason_item, u.place, 0::bigint AS made
+                FROM homerec.home_shelf h,
+                     unnest(h.items, h.sources, h.reason_items) WITH ORDINALITY
+                         AS u (item, source, reason_item, place)
+                WHERE h.release_id = home.release_id AND h.listener = v_key
+                  AND (h.daypart = -1 OR h.daypart = v_daypart)
+                UNION ALL
+                SELECT s.shelf, -1::smallint, e.item, NULL::smallint, 0,
+                       -- Of one position, the market's own card comes first, then the older one.
+                       e.position * 2::bigint - (e.market IS NOT NULL)::int, e.card
+                FROM homerec.release_shelf s JOIN homerec.editorial_card e ON e.shelf IN (s.title, s.name)
+                WHERE s.release_id = home.release_id AND s.kind = 'editorial'
+                  AND (e.market IS NULL OR e.market = v_market)
+                  AND e.starts_at <= in_moment AND (e.ends_at IS NULL OR e.ends_at > in_moment)
+            ) c
+            JOIN homerec.release_shelf rs ON rs.release_id = home.release_id AND rs.shelf = c.shelf
+            JOIN homerec.item i ON i.item = c.item
+            LEFT JOIN homerec.source so ON so.release_id = home.release_id AND so.source = c.source
+            LEFT JOIN homerec.item ri ON ri.item = c.reason_item
+            WHERE (i.markets IS NULL OR v_market IS NULL OR v_market = ANY (i.markets))
+              AND NOT EXISTS (
+                  SELECT FROM homerec.blocked b
+                  WHERE b.item = c.item AND (b.market IS NULL OR v_market IS NULL OR b.market = v_market))
+              AND NOT EXISTS (
+                  SELECT FROM homerec.dismissal d WHERE d.listener = v_listener AND d.item = c.item)
+            ORDER BY c.shelf, c.daypart DESC, c.place, c.made
+        LOOP
+            IF v_shelf IS DISTINCT FROM card.number THEN
+                v_shelf := card.number;
+                card_position := 0;
+            END IF;
+            CONTINUE WHEN card_position >= card.size OR card.item = ANY (v_shown);
+            IF card_position = 0 THEN
+                shelf_position := shelf_position + 1;
+                shelf := card.name;
+                kind := card.kind;
+                shelf_title := CASE WHEN v_market IS NULL THEN
+                    replace(replace(card.title, ' in {market}', ''), '{market}', '')
+                    ELSE replace(card.title, '{market}', v_market) END;
+            END IF;
+            card_position := card_position + 1;
+            v_shown := v_shown || card.item;
+            item_id := card.item_id;
+            item_type := card.type;
+            item_title := card.item_title;
+            source := card.source;
+            reason := card.reason;
+            RETURN NEXT;
+        END LOOP;
+        EXIT WHEN shelf_position > 0;
+    END LOOP;
+END
+$$;

@@ -75,6 +75,10 @@ class Lake:
         """Folder of a night's intermediate results."""
         return self.root / "nights" / f"as_of={as_of.isoformat()}"
 
+    def training(self, model: str, as_of: date) -> Path:
+        """Folder of one training run's evaluation."""
+        return self.root / "training" / model / f"as_of={as_of.isoformat()}"
+
     def event_dates(self) -> list[date]:
         """Dates that have events, ascending."""
         folder = self.partitions("events")

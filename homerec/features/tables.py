@@ -61,8 +61,9 @@ def _numeric_columns(table: pa.Table) -> dict[str, Floats]:
 
 def _codes(column: pa.ChunkedArray, names: list[str]) -> npt.NDArray[np.int16]:
     """Position of each text in ``names`` as int16 (n,), -1 for null or unknown."""
-    at = pc.index_in(column, value_set=pa.array(names, pa.string()))
-    return pc.fill_null(at, -1).to_numpy(zero_copy_only=False).astype(np.int16)
+    at = pc.fill_null(pc.index_in(column, value_set=pa.array(names, pa.string())), -1)
+    codes: npt.NDArray[np.int16] = at.to_numpy(zero_copy_only=False).astype(np.int16)
+    return codes
 
 
 def _key_column(table: pa.Table, name: str) -> Keys:
@@ -251,7 +252,8 @@ class Shard:
         taste = np.zeros((self.n_listeners, len(self.catalog.tags)), dtype=np.float32)
         taste[self._tag_listener, self._tag_code] = np.sqrt(self._tag_weight)
         norms = np.sqrt((taste * taste).sum(axis=1, keepdims=True))
-        return taste / np.maximum(norms, np.float32(1e-12))
+        unit: Floats = taste / np.maximum(norms, np.float32(1e-12))
+        return unit
 
     def matrix(self, values: Floats, keep: npt.NDArray[np.bool_]) -> sparse.csr_matrix:
         """Played pairs as a sparse matrix.

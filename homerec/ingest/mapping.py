@@ -3,12 +3,11 @@
 Every key is described in ``config/mappings/README.md``. A misspelt key is an error, never ignored.
 """
 
-import difflib
 import re
 import zoneinfo
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,16 +15,22 @@ import yaml
 
 from homerec.columns import ITEM_TYPES
 from homerec.errors import MappingError, SettingsError
+from homerec.ingest.checks import (
+    check_fits,
+    check_literal,
+    from_events,
+    keys_of,
+    moment_of,
+    number_of,
+    text_of,
+    texts_of,
+)
 from homerec.ingest.contracts import CONTRACTS, Column, Contract
 from homerec.lake import checksum_text
 from homerec.settings import resource
 
 Format = Literal["parquet", "csv", "jsonl"]
 FORMATS: Final = ("parquet", "csv", "jsonl")
-
-INSTANT_UNITS: Final = ("iso8601", "unix_seconds", "unix_ms", "unix_us")
-#: Unit of an integer column -> factor to the contract's milliseconds.
-INTEGER_UNITS: Final[dict[str, int]] = {"ms": 1, "seconds->ms": 1_000, "minutes->ms": 60_000}
 
 
 @dataclass(frozen=True)
@@ -209,14 +214,6 @@ def _find(mapping: Path | str) -> Path:
         ) from None
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    return str(value)
-
-
 class _Reader:
     """Turns parsed YAML into the classes above; ``where`` names the place for errors."""
 
@@ -224,8 +221,8 @@ class _Reader:
         self.path = path
 
     def mapping(self, node: Any, digest: str) -> SourceMapping:
-        keys = _keys(node, ("name", "description", "tables", "derive"), "the file")
-        tables_node = _keys(keys.get("tables"), tuple(CONTRACTS), "tables")
+        keys = keys_of(node, ("name", "description", "tables", "derive"), "the file")
+        tables_node = keys_of(keys.get("tables"), tuple(CONTRACTS), "tables")
         if not tables_node:
             raise MappingError("'tables' names no table.")
         tables = {
@@ -233,7 +230,7 @@ class _Reader:
             for name in CONTRACTS
             if name in tables_node
         }
-        derive = _keys(keys.get("derive") or {}, ("listeners", "items"), "derive")
+        derive = keys_of(keys.get("derive") or {}, ("listeners", "items"), "derive")
         if derive and "events" not in tables:
             raise MappingError("'derive' needs the table events.")
         items = derive.get("items") or []
@@ -254,8 +251,8 @@ class _Reader:
 
     def table(self, contract: Contract, node: Any) -> TableMap:
         where = f"tables.{contract.name}"
-        keys = _keys(node, ("files", "format", "csv", "columns", "arrival", "only"), where)
-        files = _texts(keys.get("files"), f"{where}.files")
+        keys = keys_of(node, ("files", "format", "csv", "columns", "arrival", "only"), where)
+        files = texts_of(keys.get("files"), f"{where}.files")
         if not files:
             raise MappingError(f"{where} needs 'files', a pattern such as '{contract.name}/*.csv'.")
         outside = [f for f in files if Path(f).is_absolute() or ".." in Path(f).parts]
@@ -287,7 +284,7 @@ class _Reader:
             format=form,
             csv=self.csv(keys.get("csv"), f"{where}.csv"),
             arrival=arrival,
-            only=tuple((str(k), _texts(v, f"{where}.only.{k}")) for k, v in only.items()),
+            only=tuple((str(k), texts_of(v, f"{where}.only.{k}")) for k, v in only.items()),
         )
 
     def columns(self, contract: Contract, node: Any, where: str) -> dict[str, ColumnMap]:
@@ -296,7 +293,7 @@ class _Reader:
                 c.name: ColumnMap(c.name, column=c.name, optional=not c.required)
                 for c in contract.columns
             }
-        keys = _keys(node, contract.names, f"{where}.columns")
+        keys = keys_of(node, contract.names, f"{where}.columns")
         return {
             name: self.column(contract.column(name), keys[name], f"{where}.columns.{name}")
             for name in contract.names
@@ -308,37 +305,37 @@ class _Reader:
             return ColumnMap(column.name, column=node)
         known = ("column", "constant", "spread", "unit", "multiply", "min", "max", "default",
                  "prefix", "split", "values", "optional")  # fmt: skip
-        keys = _keys(node, known, where)
+        keys = keys_of(node, known, where)
         if sum(k in keys for k in ("column", "constant", "spread")) != 1:
             raise MappingError(f"{where} needs exactly one of column, constant, spread.")
-        _check_fits(column, keys, where)
+        check_fits(column, keys, where)
         default = keys.get("default")
         for given in (keys.get("constant"), default):
             if given is not None:
-                _check_literal(column, _text(given), where)
+                check_literal(column, text_of(given), where)
         values = keys.get("values") or {}
         if not isinstance(values, Mapping):
             raise MappingError(f"{where}.values must be 'value in the source: value'.")
         return ColumnMap(
             column.name,
             column=None if keys.get("column") is None else str(keys["column"]),
-            constant=_text(keys["constant"]) if "constant" in keys else None,
+            constant=text_of(keys["constant"]) if "constant" in keys else None,
             spread=self.spread(keys["spread"], f"{where}.spread") if "spread" in keys else None,
             unit=keys.get("unit"),
-            multiply=_number(keys, "multiply", where),
-            minimum=_number(keys, "min", where),
-            maximum=_number(keys, "max", where),
-            default=None if default is None else _text(default),
+            multiply=number_of(keys, "multiply", where),
+            minimum=number_of(keys, "min", where),
+            maximum=number_of(keys, "max", where),
+            default=None if default is None else text_of(default),
             prefix=str(keys.get("prefix") or ""),
             split=str(keys.get("split") or "|"),
-            values=tuple((_text(k), _text(v)) for k, v in values.items()),
+            values=tuple((text_of(k), text_of(v)) for k, v in values.items()),
             optional=bool(keys.get("optional", False)),
         )
 
     def spread(self, node: Any, where: str) -> Spread:
-        keys = _keys(node, ("from", "to", "by"), where)
-        by = _texts(keys.get("by"), f"{where}.by")
-        start, end = (_moment(keys.get(k), f"{where}.{k}") for k in ("from", "to"))
+        keys = keys_of(node, ("from", "to", "by"), where)
+        by = texts_of(keys.get("by"), f"{where}.by")
+        start, end = (moment_of(keys.get(k), f"{where}.{k}") for k in ("from", "to"))
         if not by or start >= end:
             raise MappingError(f"{where} needs 'by' (source columns), and 'from' before 'to'.")
         return Spread(start, end, by)
@@ -365,9 +362,9 @@ class _Reader:
     def csv(self, node: Any, where: str) -> CsvOptions:
         if node is None:
             return CsvOptions()
-        keys = _keys(node, ("delimiter", "header", "names", "quote", "encoding", "nulls"), where)
+        keys = keys_of(node, ("delimiter", "header", "names", "quote", "encoding", "nulls"), where)
         header = bool(keys.get("header", True))
-        names = _texts(keys.get("names"), f"{where}.names")
+        names = texts_of(keys.get("names"), f"{where}.names")
         if header == bool(names):
             raise MappingError(f"{where} needs 'names' if, and only if, 'header' is false.")
         encoding = str(keys.get("encoding", "utf-8"))
@@ -384,12 +381,12 @@ class _Reader:
             names=names,
             quote=str(keys.get("quote", '"') or ""),
             encoding=encoding,
-            nulls=_texts(keys.get("nulls"), f"{where}.nulls") or ("",),
+            nulls=texts_of(keys.get("nulls"), f"{where}.nulls") or ("",),
         )
 
     def derive_listeners(self, node: Any) -> DeriveListeners:
-        keys = _keys(node, ("from", "market", "time_zone"), "derive.listeners")
-        _from_events(keys, "derive.listeners")
+        keys = keys_of(node, ("from", "market", "time_zone"), "derive.listeners")
+        from_events(keys, "derive.listeners")
         for name in ("market", "time_zone"):
             if not keys.get(name):
                 raise MappingError(f"derive.listeners needs {name}, for it is not in the events.")
@@ -406,8 +403,8 @@ class _Reader:
 
     def derive_items(self, node: Any, events: TableMap) -> DeriveItems:
         where = "derive.items"
-        keys = _keys(node, ("from", "column", "type", "titles"), where)
-        _from_events(keys, where)
+        keys = keys_of(node, ("from", "column", "type", "titles"), where)
+        from_events(keys, where)
         column, kind = keys.get("column"), keys.get("type")
         allowed = ("context_id", "artist_id", "album_id", "show_id")
         if column not in allowed or column not in events.columns:
@@ -419,92 +416,10 @@ class _Reader:
             raise MappingError(f"{where}.type is {kind!r}, allowed are {', '.join(ITEM_TYPES)}.")
         titles = None
         if keys.get("titles") is not None:
-            t = _keys(keys["titles"], ("file", "id", "title", "csv"), f"{where}.titles")
+            t = keys_of(keys["titles"], ("file", "id", "title", "csv"), f"{where}.titles")
             absent = [k for k in ("file", "id", "title") if not t.get(k)]
             if absent:
                 raise MappingError(f"{where}.titles needs {', '.join(absent)}.")
             titles = Titles(str(t["file"]), str(t["id"]), str(t["title"]),
                             self.csv(t.get("csv"), f"{where}.titles.csv"))  # fmt: skip
         return DeriveItems(str(column), str(kind), titles)
-
-
-def _keys(node: Any, known: Iterable[str], where: str) -> Mapping[str, Any]:
-    known = tuple(known)
-    if not isinstance(node, Mapping):
-        raise MappingError(f"{where} must be keys and values, with keys from {', '.join(known)}.")
-    for key in node:
-        if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise MappingError(
-                f"unknown key {key!r} in {where}; {hint}known are {', '.join(known)}."
-            )
-    return node
-
-
-def _texts(node: Any, where: str) -> tuple[str, ...]:
-    if node is None:
-        return ()
-    values = node if isinstance(node, list) else [node]
-    if any(isinstance(v, Mapping | list) for v in values):
-        raise MappingError(f"{where} must be a text or a list of texts.")
-    return tuple(_text(v) for v in values)
-
-
-def _number(keys: Mapping[str, Any], name: str, where: str) -> float | None:
-    value = keys.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise MappingError(f"{where}.{name} is {value!r}, a number is needed.")
-    return float(value)
-
-
-def _moment(value: Any, where: str) -> datetime:
-    # Without a zone it is UTC: reports and the lake know no other.
-    try:
-        moment = datetime.fromisoformat(_text(value))
-    except ValueError:
-        raise MappingError(f"{where} is {value!r}, a date such as 2011-01-01 is needed.") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _from_events(keys: Mapping[str, Any], where: str) -> None:
-    if keys.get("from") != "events":
-        raise MappingError(f"{where}.from is {keys.get('from')!r}, only 'events' can be used.")
-
-
-def _check_literal(column: Column, value: str, where: str) -> None:
-    """Refuse a constant or default that is not of the column's type."""
-    try:
-        if column.kind == "integer":
-            int(value)
-        elif column.kind == "instant":
-            datetime.fromisoformat(value)
-    except ValueError:
-        needed = "a whole number" if column.kind == "integer" else "a time such as 2011-01-01"
-        raise MappingError(f"{where} gives {value!r}, {needed} is needed.") from None
-
-
-def _check_fits(column: Column, keys: Mapping[str, Any], where: str) -> None:
-    """Refuse conversions that mean nothing for the column's type."""
-    fitting = {
-        "unit": ("instant", "integer"),
-        "multiply": ("integer",),
-        "min": ("integer",),
-        "max": ("integer",),
-        "spread": ("instant",),
-        "prefix": ("text",),
-        "split": ("texts",),
-        "values": ("text",),
-    }
-    for key, kinds in fitting.items():
-        if key in keys and column.kind not in kinds:
-            raise MappingError(
-                f"{where}.{key} does not apply to a column of type {column.kind} "
-                f"(only to {' and '.join(kinds)})."
-            )
-    unit = keys.get("unit")
-    allowed = INSTANT_UNITS if column.kind == "instant" else tuple(INTEGER_UNITS)
-    if unit is not None and unit not in allowed:
-        raise MappingError(f"{where}.unit is {unit!r}, allowed are {', '.join(allowed)}.")

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from homerec.ingest.checks import INTEGER_UNITS
 from homerec.ingest.contracts import Column, Contract
-from homerec.ingest.mapping import INTEGER_UNITS, ColumnMap, Spread, TableMap
+from homerec.ingest.mapping import ColumnMap, Spread, TableMap
 from homerec.ingest.quoting import ident, instant, text
 from homerec.ingest.sources import FILE_COLUMN, JSON_FLAG, ROW_COLUMN, Opened, scan_of
 

@@ -3,6 +3,9 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 
 from homerec.errors import QuarantineExceeded
 from homerec.ingest.contracts import CONTRACTS
@@ -58,16 +61,16 @@ def _write_rows(run: Run, name: str, files: list[Opened], target: Path) -> None:
     )
     for opened in files:
         file = str(opened.path.relative_to(run.root))
-        run.connection.execute("INSERT INTO names VALUES (?, ?)", [str(opened.scan), file])
+        run.sql(f"INSERT INTO names VALUES ({text(opened.scan)}, {text(file)})")
         if opened.rejects:
             lines = reject_lines(opened)
-            run.connection.executemany(
-                "INSERT INTO aside VALUES (?, ?, ?, NULL, ?, to_json(?::VARCHAR))",
-                [
-                    (file, lines.get(r.line, r.line), MALFORMED_LINE, r.reason, r.content)
-                    for r in opened.rejects
-                ],
-            )
+            found: dict[str, list[Any]] = {
+                "line": [lines.get(r.line, r.line) for r in opened.rejects],
+                "reason": [r.reason for r in opened.rejects],
+                "content": [r.content for r in opened.rejects],
+            }
+            select = f"{text(file)}, line, {text(MALFORMED_LINE)}, NULL, reason, to_json(content)"
+            _insert(run, "aside", select, found)
     broken = {
         str(r[0]) for r in run.sql(f"SELECT DISTINCT filename FROM bad WHERE tbl = {text(name)}")
     }
@@ -80,12 +83,18 @@ def _write_rows(run: Run, name: str, files: list[Opened], target: Path) -> None:
     )
 
 
+def _insert(run: Run, table: str, select: str, values: dict[str, list[Any]]) -> None:
+    """Insert a selection from columns of values; row by row would take minutes."""
+    run.connection.register("given_values", pa.table(values))
+    run.sql(f"INSERT INTO {table} SELECT {select} FROM given_values")
+    run.connection.unregister("given_values")
+
+
 def _add_rows(run: Run, name: str, opened: Opened) -> None:
     mapping = run.mapping.tables[name]
-    run.connection.executemany(
-        "INSERT INTO shifts VALUES (?, ?, ?)",
-        [(str(opened.scan), row, shift) for row, shift in line_shifts(opened)],
-    )
+    starts, shifts = zip(*line_shifts(opened), strict=True)
+    moved = {"start": list(starts), "shift": list(shifts)}
+    _insert(run, "shifts", f"{text(opened.scan)}, start, shift", moved)
     cells = ", ".join(f"{text(c)}, s.{ident(c)}" for c in opened.columns if c != JSON_FLAG)
     values = " ".join(
         f"WHEN {text(c.name)} THEN CAST(s.{ident(how.column)} AS VARCHAR)"

@@ -75,7 +75,8 @@ class LogisticRanker(Ranker):
             raise TrainingError("This ranker was not fitted. Call fit or load first.")
         standard = (_columns(features) - self.mean_) / self.scale_
         # Summed row by row, so that a score does not depend on the rows beside it.
-        return ((standard * self.weights_).sum(axis=1) + self.intercept_).astype(np.float32)
+        odds: Floats = ((standard * self.weights_).sum(axis=1) + self.intercept_).astype(np.float32)
+        return odds
 
     def save(self, folder: Path) -> None:
         """Write the weights."""

@@ -167,7 +167,7 @@ class Registry:
                 if not is_absent(error):
                     raise
                 raise RegistryError(
-                    f"{model} has no version {number}. List them: homerec versions {model}."
+                    f"{model} has no version {number}. List them: homerec models."
                 ) from error
         return self._version(model, found, tuple(found.aliases))
 
@@ -405,7 +405,7 @@ class Registry:
         if hold is not None:
             raise RegistryError(
                 f"{chosen.model} is on hold since {hold.since:%Y-%m-%d %H:%M} UTC by {hold.who}: "
-                f"{hold.why}. Lift it first: homerec resume {chosen.model}."
+                f"{hold.why}. Lift it first: homerec models resume {chosen.model}."
             )
 
     def _refuse(self, model: str, version: int, verdict: Verdict, outcome: str) -> Version:

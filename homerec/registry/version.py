@@ -26,7 +26,7 @@ Status = Literal["challenger", "champion", "former", "rolled_back", "hold", "rej
 
 @dataclass(frozen=True)
 class Hold:
-    """Why a model takes no new champion until someone says ``homerec resume``."""
+    """Why a model takes no new champion until someone says ``homerec models resume``."""
 
     who: str
     why: str

@@ -40,7 +40,7 @@ def read_release(connection: Any, release_id: int) -> ReleaseInfo:
     """
     found = rows(connection, SELECT_RELEASE + "WHERE release_id = %s", (release_id,))
     if not found:
-        raise ReleaseError(f"There is no release {release_id}. See: homerec release list.")
+        raise ReleaseError(f"There is no release {release_id}. See: homerec releases.")
     return ReleaseInfo(*found[0])
 
 
@@ -64,7 +64,7 @@ def hold_note(cursor: Any) -> str | None:
     hold, who, why, since = cursor.fetchone()
     if not hold:
         return None
-    return f"hold by {who} since {since:%Y-%m-%d %H:%M} UTC: {why}. Lift it with: homerec resume"
+    return f"hold by {who} since {since:%Y-%m-%d %H:%M} UTC: {why}. Lift it with: homerec releases resume"
 
 
 def move(cursor: Any, release_id: int, who: str, why: str) -> None:
@@ -138,7 +138,7 @@ def _target(cursor: Any, to: int | None) -> int:
         found = cursor.fetchone()
         if found is None:
             raise ReleaseError(
-                "There is no earlier release to roll back to. See: homerec release list."
+                "There is no earlier release to roll back to. See: homerec releases."
             )
         return int(found[0])
     cursor.execute(
@@ -146,13 +146,13 @@ def _target(cursor: Any, to: int | None) -> int:
     )
     found = cursor.fetchone()
     if found is None:
-        raise ReleaseError(f"There is no release {to}. See: homerec release list.")
+        raise ReleaseError(f"There is no release {to}. See: homerec releases.")
     status, stored = found
     if status not in ("retired", "audited") or not stored:
         raise ReleaseError(
             f"Release {to} cannot be made live: its status is {status}, its data is "
             f"{'there' if stored else 'gone'}; "
-            "needed is a retired or audited release with data. See: homerec release list."
+            "needed is a retired or audited release with data. See: homerec releases."
         )
     return to
 

@@ -1,13 +1,13 @@
 """One listener's Home as a frame, for people; backends call the SQL function themselves."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import pandas as pd
 import psycopg2
 
 from homerec.database import urls
-from homerec.errors import DatabaseError
+from homerec.errors import DatabaseError, ReleaseError
 from homerec.release.session import rows
 from homerec.settings import Settings
 
@@ -25,6 +25,17 @@ COLUMNS = (
     "as_of",
     "release_id",
 )
+
+_EXAMPLE: Final = """
+SELECT l.listener_id
+FROM homerec.live_release p
+JOIN homerec.home_shelf h ON h.release_id = p.release_id
+JOIN homerec.listener l ON l.listener = h.listener
+WHERE h.listener BETWEEN 1 AND 1000
+GROUP BY l.listener_id
+ORDER BY count(DISTINCT h.shelf) DESC, l.listener_id
+LIMIT 1
+"""
 
 
 def home(
@@ -76,3 +87,18 @@ def home(
         except psycopg2.Error as error:
             raise DatabaseError(f"A Home cannot be read: {str(error).splitlines()[0]}.") from error
     return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def example_listener(settings: Settings) -> str:
+    """Name a listener whose Home shows much: the most shelves among the first thousand.
+
+    Raises
+    ------
+    ReleaseError
+        There is no live release.
+    """
+    with urls.psycopg2_connection(urls.app_url(settings), autocommit=True) as connection:
+        found = rows(connection, _EXAMPLE)
+    if not found:
+        raise ReleaseError("There is no live release to read from. Make one: homerec night")
+    return str(found[0][0])

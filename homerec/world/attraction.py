@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from homerec.world.catalog import PLAYLIST, SHOW, Catalog, Floats, Ints
+from homerec.world.compiling import compiled, entry_point
 from homerec.world.parameters import Parameters
-from homerec.world.randomness import compiled, uniform
+from homerec.world.randomness import uniform
 
 #: What a show offers on a day.
 SHOW_DAY: Final = np.dtype([("latest", np.int32), ("fresh", np.int32)])
@@ -104,7 +105,7 @@ def _popular(weight: Floats, first: npt.NDArray[np.int64], kind: int, n_cards: i
     return top
 
 
-@compiled
+@entry_point
 def _accumulate(weight: Any, entry: Any, entry_weight: Any, segment: Any, out: Any) -> None:
     for m in range(weight.shape[0]):
         for kind in range(segment.shape[0]):

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from homerec.world.attraction import affinity, click_card, try_new
+from homerec.world.compiling import compiled, entry_point
 from homerec.world.playing import arrival_ms, next_content, played_ms
 from homerec.world.randomness import (
     BEGINNING,
@@ -19,7 +20,6 @@ from homerec.world.randomness import (
     PLAYS,
     STATE,
     WEEK,
-    compiled,
     exponential,
     geometric,
     normal,
@@ -139,7 +139,7 @@ def _plan(state: Any, scene: Any, person: Any, sessions: Any) -> int:
     return n
 
 
-@compiled
+@entry_point
 def plan_slice(
     low: int, high: int, scene: Any, rules: Any, people: Any, minds: Any, room: Any
 ) -> None:
@@ -406,7 +406,7 @@ def _listen(
         free_ms = at_ms + 60_000
 
 
-@compiled
+@entry_point
 def listen_slice(
     low: int, high: int, scene: Any, rules: Any, people: Any, minds: Any, rows: Any, cards: Any,
     room: Any,

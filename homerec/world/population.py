@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from homerec.world.catalog import DAY_S, Floats, languages, tag_popularity
+from homerec.world.compiling import compiled, entry_point
 from homerec.world.parameters import Parameters
 from homerec.world.randomness import (
     PERSON,
-    compiled,
     exponential,
     new_state,
     normal,
@@ -255,7 +255,7 @@ def _habits(state: Any, person: Any, recipe: Any) -> None:
             person.daypart[week, part] /= total[week]
 
 
-@compiled
+@entry_point
 def _draw(people: Any, recipe: Any, states: Any) -> None:
     state = states[0]
     for i in range(len(people)):

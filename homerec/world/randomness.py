@@ -9,13 +9,11 @@ Steele, Lea, Flood: Fast splittable pseudorandom number generators. OOPSLA 2014.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final
 
-import numba
 import numpy as np
 
-F = TypeVar("F", bound=Callable[..., Any])
+from homerec.world.compiling import compiled
 
 #: A stream's state. Compiled code hands on ``states[0]``: unlike an array, a record is not
 #: reference-counted, which made the simulation several times faster.
@@ -36,16 +34,6 @@ PLAN: Final = 2
 PLAYS: Final = 3
 BEGINNING: Final = 4
 WEEK: Final = 5
-
-
-def compiled(function: F) -> F:
-    """Compile with numba, without the GIL, and keep the machine code between runs if possible."""
-    try:
-        return cast("F", numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:
-        # numba refuses to cache where neither the package nor the user's cache folder can be
-        # written.
-        return cast("F", numba.njit(nogil=True)(function))
 
 
 def new_state() -> Any:

@@ -15,7 +15,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from homerec.world.randomness import compiled, uniform
+from homerec.world.compiling import compiled
+from homerec.world.randomness import uniform
 from homerec.world.rules import RATES
 
 #: No habit; workdays and weekends are 0 and 1.

@@ -154,7 +154,8 @@ def test_listening_is_heavy_tailed_and_about_nine_events_a_day(db: Db) -> None:
 
 
 REPLAYS = """
-    SELECT date_diff('day', a.day, b.day) AS gap, count(DISTINCT (b.listener_id, b.item, b.day)) AS n
+    SELECT date_diff('day', a.day, b.day) AS gap,
+      count(DISTINCT (b.listener_id, b.item, b.day)) AS n
     FROM plays a JOIN plays b ON a.listener_id = b.listener_id AND a.item = b.item AND b.day > a.day
     WHERE a.day < DATE '2026-01-20' AND b.day <= a.day + 20 GROUP BY gap"""
 
@@ -181,7 +182,8 @@ def test_familiar_items_keep_to_a_daypart(db: Db) -> None:
              FROM events JOIN listeners USING (listener_id) WHERE context_id IS NOT NULL),
            s AS (SELECT *, lag(part) OVER w AS before, lag(event_id) OVER w AS id FROM p
                  WINDOW w AS (PARTITION BY listener_id, context_id ORDER BY event_id))
-           SELECT avg((part = before)::INT) FROM s WHERE before IS NOT NULL AND event_id > id + 8""",
+           SELECT avg((part = before)::INT) FROM s
+           WHERE before IS NOT NULL AND event_id > id + 8""",
     )
     chance = one(
         db,

@@ -79,8 +79,6 @@ def test_what_is_started_is_what_truth_ranks_high(
     column = {item: i for i, item in enumerate(items)}
     row = {listener: i for i, listener in enumerate(listeners)}
     at = [row[pair[0]] for pair in started], [column[pair[1]] for pair in started]
-    rank = (probability > probability[at[0], :][:, :].max() * 0 + 0).sum()
-    assert rank > 0
     better = (probability[at[0]] > probability[at][:, None]).mean(axis=1)
     assert better.mean() < 0.25
 

@@ -1,0 +1,52 @@
+"""Compilation of the simulation: without the GIL, and kept on disk until a source changes."""
+
+import functools
+import hashlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+logger = logging.getLogger(__name__)
+_STAMP: Final = "homerec-world.sha256"
+
+
+def compiled(function: F) -> F:
+    """Compile a function that other compiled functions call."""
+    return cast("F", numba.njit(nogil=True)(function))
+
+
+def entry_point(function: F) -> F:
+    """Compile a function that Python calls, keeping the machine code between runs if possible."""
+    try:
+        dispatcher = numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:
+        # numba refuses where neither the package nor the user's cache folder can be written.
+        return compiled(function)
+    _drop_stale(Path(str(dispatcher.stats.cache_path)))
+    return cast("F", dispatcher)
+
+
+@functools.cache
+def _drop_stale(folder: Path) -> None:
+    """Remove kept code that was made from other sources.
+
+    numba looks only at the file of the entry point, while its code holds all that it calls.
+    """
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    stamp = folder / _STAMP
+    try:
+        if stamp.exists() and stamp.read_text(encoding="utf-8") == digest.hexdigest():
+            return
+        for index in folder.glob("*.nbi"):
+            index.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(digest.hexdigest(), encoding="utf-8")
+    except OSError as error:
+        logger.warning("The compiled code in %s may be out of date: %s", folder, error)

@@ -42,7 +42,13 @@ def _home(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _cards(shelf: pd.DataFrame) -> str:
     rows = [
-        (f"  {card.card_position}.", card.item_title, card.item_type, card.reason or "")
-        for card in shelf.itertuples()
+        (f"  {place}.", title, kind, reason if isinstance(reason, str) else "")
+        for place, title, kind, reason in zip(
+            shelf["card_position"],
+            shelf["item_title"],
+            shelf["item_type"],
+            shelf["reason"],
+            strict=True,
+        )
     ]
     return table(("", "", "", ""), rows).lstrip("\n")

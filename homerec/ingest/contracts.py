@@ -245,7 +245,7 @@ EDITORIAL: Final = Contract(
         _position(),
         _item(required=True),
         _instant("starts_at", "shown from"),
-        _instant("ends_at", "shown until, exclusive"),
+        _instant("ends_at", "shown until, exclusive; empty = no end", required=False),
     ),
     ("shelf", "market", "position", "starts_at"),
 )

@@ -19,6 +19,7 @@ from homerec.errors import DriftExceeded
 from homerec.features.snapshot import SnapshotInfo, load_snapshot
 from homerec.features.tables import Catalog, iter_shards
 from homerec.lake import Lake, read_json, write_json
+from homerec.models import get_model
 from homerec.night.plan import ModelPlan, model_folder
 from homerec.registry.loading import (
     load_histograms,
@@ -65,9 +66,8 @@ def check_snapshot(
         )
         changed = _volumes(settings, info, training_volumes(version))
         for place in sorted(frozen.keys() - {"features"}):
-            limits = Limits(fitted.spec.drift_limit, fitted.spec.drift_limits)
             report, error = _judge(
-                settings, info.as_of, plan, place, found.get(place), frozen[place], limits, changed
+                settings, info.as_of, plan, place, found.get(place), frozen[place], changed
             )
             changed = []
             failed = failed or error
@@ -106,8 +106,7 @@ def check_features(
         seed=settings.seed,
         label=info.as_of.isoformat(),
     )
-    limits = Limits(fitted.spec.drift_limit, fitted.spec.drift_limits)
-    report, error = _judge(settings, info.as_of, plan, "features", current, frozen, limits, [])
+    report, error = _judge(settings, info.as_of, plan, "features", current, frozen, [])
     folder = model_folder(settings, info.as_of, plan.model)
     write_json(report.to_json(), folder / "drift.json")
     if error is not None:
@@ -123,10 +122,12 @@ def _judge(
     place: str,
     current: Histograms | None,
     frozen: Histograms,
-    limits: Limits,
     changed: list[VolumeDrift],
 ) -> tuple[DriftReport, DriftExceeded | None]:
     references = References(settings.home)
+    # The deployment's limits of today, not those of the day the version was trained.
+    spec = get_model(plan.model, settings)
+    limits = Limits(spec.drift_limit, spec.drift_limits)
     if current is None:
         least = float(MIN_ROWS[place])
         empty = FeatureDrift(

@@ -7,7 +7,7 @@ import time as clock
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +80,15 @@ class WorldReport:
     def events_per_second(self) -> float:
         """Events a second of wall time, compilation apart."""
         return self.events / max(self.seconds - self.compile_seconds, 1e-9)
+
+    def render(self) -> str:
+        """Write for people."""
+        end = self.start + timedelta(days=self.days)
+        return (
+            f"Demo world of {self.listeners:,} listeners in {self.out}, seed {self.seed}: "
+            f"{self.events:,} events from {self.start} to before {end} of {self.items:,} items, "
+            f"{self.impressions:,} impressions, in {self.seconds:.1f} s"
+        )
 
 
 @dataclass(frozen=True)
@@ -285,6 +294,9 @@ class _Chunk:
         for future in pending:
             future.result()
         listener, item, at = (np.concatenate(part) for part in zip(*dismissals, strict=True))
+        # What is dismissed once stays dismissed: the first time counts.
+        _, first = np.unique(np.stack([listener, item]), axis=1, return_index=True)
+        listener, item, at = listener[first], item[first], at[first]
         inbox.dismissals(self.number, self.ids, listener, item, at)
         inbox.listeners(self.number, self.people, self.ids)
         totals["dismissals"] += len(listener)

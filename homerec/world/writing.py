@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from homerec.columns import ITEM_TYPES
@@ -307,6 +308,10 @@ class Inbox:
                 position.extend(range(1, n + 1))
                 starts.extend([begin] * n)
         starts_s = np.array(starts, np.int64)
+        ends = self._at(starts_s + window)
+        # What is pinned last stays until somebody takes it away: the demo is read long after.
+        last = pa.array(starts_s == max(starts, default=0))
+        ends = pc.if_else(last, pa.scalar(None, ends.type), ends)
         codes = pa.array([m.code for m in p.markets])
         save(
             {
@@ -315,7 +320,7 @@ class Inbox:
                 "position": pa.array(position, pa.int32()),
                 "item_id": self.item_ids.take(pa.array(item, pa.int64())),
                 "starts_at": self._at(starts_s),
-                "ends_at": self._at(starts_s + window),
+                "ends_at": ends,
             },
             self.out / "editorial" / "editorial.parquet",
         )

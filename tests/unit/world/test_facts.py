@@ -31,6 +31,16 @@ def test_event_ids_are_unique_and_events_are_sorted(db: Db) -> None:
     )
 
 
+def test_an_item_is_dismissed_once_and_only_after_it_was_played(db: Db) -> None:
+    assert one(db, "SELECT count(*) - count(DISTINCT (listener_id, item_id)) FROM dismissals") == 0
+    assert one(
+        db,
+        """SELECT count(*) FROM dismissals d WHERE NOT EXISTS (FROM events e
+             WHERE e.listener_id = d.listener_id AND e.started_at < d.dismissed_at
+             AND d.item_id IN (e.context_id, e.artist_id))""",
+    ) == 0  # fmt: skip
+
+
 def test_every_id_is_known(db: Db) -> None:
     for table, column, of in (
         ("events", "listener_id", "listeners"),

@@ -48,6 +48,8 @@ class Settings:
         Events older than this before as_of are not read; ``None`` reads all.
     max_days_without_events : int
         A night fails when the last event is older than this many days before as_of.
+    keep_releases : int
+        Releases whose Homes are kept for a rollback; the live one is never dropped.
     volume_limit_ratio : float
         Largest change of a day's card plays, against the last snapshot that passed, either way.
     models : mapping of str to mapping
@@ -66,6 +68,7 @@ class Settings:
     seed: int = 20_260_101
     history_days: int | None = None
     max_days_without_events: int = 1
+    keep_releases: int = 7
     volume_limit_ratio: float = 0.6
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -77,6 +80,7 @@ class Settings:
             "future_tolerance_minutes": (self.future_tolerance_minutes, 0, 24 * 60),
             "threads": (self.threads, 0, 1024),
             "max_days_without_events": (self.max_days_without_events, 1, 100_000),
+            "keep_releases": (self.keep_releases, 2, 10_000),
             "volume_limit_ratio": (self.volume_limit_ratio, 0.01, 1_000_000),
             "shard_listeners": (self.shard_listeners, 1, 10_000_000),
         }

@@ -76,8 +76,8 @@ class Query:
         markets = self.shard.markets[rows]
         for market in np.unique(markets):
             out[markets == market] = self.shard.catalog.available(items, int(market))
-        if self.seen == "excluded":
-            out &= ~self._played(rows, items)
+        played = self._played(rows, items)
+        out &= played if self.seen == "required" else ~played
         return out
 
     def _played(self, rows: Rows, items: Rows) -> npt.NDArray[np.bool_]:

@@ -147,8 +147,8 @@ class PreparedCoListening(Prepared):
             listener = query.rows[start + block.row]
             item = self._columns[block.col]
             ok = item >= 0
-            if query.seen == "excluded":
-                ok &= shard.pair_rows(listener, np.maximum(item, 0)) < 0
+            played = shard.pair_rows(listener, np.maximum(item, 0)) >= 0
+            ok &= played if query.seen == "required" else ~played
             markets = shard.markets[listener]
             for market in np.unique(markets):
                 here = markets == market
@@ -163,6 +163,8 @@ class PreparedCoListening(Prepared):
         line, column = self._line[listener], self._column[item]
         usable = (line >= 0) & (column >= 0)
         out = np.full(len(listener), np.nan, dtype=np.float32)
-        picked = self._scores[line[usable], column[usable]]
-        out[usable] = np.asarray(picked, dtype=np.float32).ravel()
+        # scipy answers an empty question with a sparse matrix, which is no array.
+        if usable.any():
+            picked = self._scores[line[usable], column[usable]]
+            out[usable] = np.asarray(picked, dtype=np.float32).ravel()
         return out

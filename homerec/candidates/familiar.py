@@ -33,6 +33,8 @@ class PreparedFamiliar(Prepared):
 
     def top(self, k: int) -> Top:
         """Best k of the listener's own items that may be shown in the market."""
+        if self._query.seen == "excluded":
+            return Top.empty()
         shard = self._query.shard
         wanted = np.zeros(shard.n_listeners, dtype=np.bool_)
         wanted[self._query.rows] = True

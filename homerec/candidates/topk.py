@@ -14,6 +14,8 @@ BLOCK: Final = 1024
 #: Candidates kept beyond k before the exact scores decide: float32 products may differ in the last bit between
 #: block shapes, so the cut must not fall between two that are that close.
 _MARGIN: Final = 16
+#: Share of a listener's largest score within which two rounded scores count as equal.
+_CLOSE: Final = np.float32(1e-5)
 
 ScoreBlock = Callable[[Rows], npt.NDArray[np.float32]]
 ScorePairs = Callable[[Rows, Rows], Floats]
@@ -47,15 +49,34 @@ def top_k(query: Query, items: Rows, k: int, block: ScoreBlock, exact: ScorePair
     for start in range(0, len(query.rows), BLOCK):
         rows = query.rows[start : start + BLOCK]
         scores = np.where(query.allowed(rows, items), block(rows), np.float32(-np.inf))
-        if width < len(items):
-            best = np.argpartition(scores, len(items) - width, axis=1)[:, len(items) - width :]
-        else:
-            best = np.broadcast_to(np.arange(len(items)), scores.shape)
-        kept = np.isfinite(np.take_along_axis(scores, best, axis=1))
-        listener = np.broadcast_to(rows[:, None], best.shape)[kept]
-        item = items[best[kept]]
+        line, column = _contending(scores, k, width)
+        listener, item = rows[line], items[column]
         parts.append(rank_pairs(listener, item, exact(listener, item), k))
     return concatenate(parts)
+
+
+def _contending(scores: Floats, k: int, width: int) -> tuple[Rows, Rows]:
+    """Lines and columns of the finite scores that may be among the best k of their line."""
+    n = scores.shape[1]
+    if width == n:
+        line, column = np.nonzero(np.isfinite(scores))
+        return line, column
+    best = np.argpartition(scores, n - width, axis=1)[:, n - width :]
+    values = np.take_along_axis(scores, best, axis=1)
+    finite = np.isfinite(values)
+    line, at = np.nonzero(finite)
+    column = best[line, at]
+    kth = np.partition(values, width - k, axis=1)[:, width - k]
+    largest = np.abs(values, where=finite, out=np.zeros_like(values)).max(axis=1)
+    floor = kth - _CLOSE * largest
+    # More ties at the cut than the margin holds: which of them the partition kept is chance.
+    crowded = finite.all(axis=1) & (values.min(axis=1) >= floor)
+    if not crowded.any():
+        return line, column
+    lines = np.flatnonzero(crowded)
+    more, tied = np.nonzero(scores[lines] >= floor[lines, None])
+    calm = ~crowded[line]
+    return np.concatenate([line[calm], lines[more]]), np.concatenate([column[calm], tied])
 
 
 def rank_pairs(listener: Rows, item: Rows, score: Floats, k: int) -> Top:

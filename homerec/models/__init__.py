@@ -1,19 +1,25 @@
 """The models: one file each, found by looking.
 
 A module of this package that defines ``MODEL`` (a :class:`homerec.models.spec.ModelSpec`) is a model.
+Importing the package alone imports none of them: see :mod:`homerec.models.catalogue`.
 """
 
 import importlib
 import pkgutil
+from typing import TYPE_CHECKING
 
 from homerec.errors import UnknownModel
-from homerec.models.spec import ModelSpec
 from homerec.settings import Settings
 
-__all__ = ["ModelSpec", "get_model", "model_names"]
+if TYPE_CHECKING:
+    from homerec.models.spec import ModelSpec
+
+__all__ = ["get_model", "model_names"]
 
 
-def _modules() -> dict[str, ModelSpec]:
+def _modules() -> dict[str, "ModelSpec"]:
+    from homerec.models.spec import ModelSpec
+
     found: dict[str, ModelSpec] = {}
     for module in pkgutil.iter_modules(__path__):
         spec = getattr(importlib.import_module(f"{__name__}.{module.name}"), "MODEL", None)
@@ -27,7 +33,7 @@ def model_names() -> list[str]:
     return sorted(_modules())
 
 
-def get_model(name: str, settings: Settings) -> ModelSpec:
+def get_model(name: str, settings: Settings) -> "ModelSpec":
     """Return a model's spec with the deployment's overrides applied.
 
     Raises

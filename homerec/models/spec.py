@@ -18,6 +18,7 @@ from homerec.candidates.popular import PopularSource
 from homerec.columns import ITEM_TYPES
 from homerec.errors import SettingsError
 from homerec.features.tables import Rows, Shard
+from homerec.models.catalogue import DEFAULT_CADENCE
 from homerec.ranking.base import Ranker
 from homerec.ranking.boosting import BoostingRanker
 from homerec.ranking.logistic import LogisticRanker
@@ -166,7 +167,7 @@ class ModelSpec:
     ranker_windows: int = 1
     negatives: int = 40
     max_lists: int = 60_000
-    cadence: str = "0 4 * * 1"
+    cadence: str = DEFAULT_CADENCE
     position: int = 45
     enabled: bool = True
     drift_limit: float = 0.2

@@ -50,7 +50,8 @@ def check_snapshot(
     DriftExceeded
         A distance or a volume is over its limit and nobody has accepted it.
     """
-    reports, failed = [], None
+    reports: list[DriftReport] = []
+    failed: list[DriftExceeded] = []
     for plan in plans:
         if plan.mode != "champion" or plan.version is None:
             continue
@@ -70,12 +71,13 @@ def check_snapshot(
                 settings, info.as_of, plan, place, found.get(place), frozen[place], changed
             )
             changed = []
-            failed = failed or error
             reports.append(report)
-    verdict = {"passed": failed is None, "reports": [r.to_json() for r in reports]}
+            failed += [error] if error is not None else []
+    verdict = {"passed": not failed, "reports": [r.to_json() for r in reports]}
     write_json(verdict, info.folder / "drift.json")
-    if failed is not None:
-        raise failed
+    if failed:
+        # All at once: whoever looks into it wants to see every feature that moved.
+        raise DriftExceeded("\n".join(str(error) for error in failed))
     progress(f"night {info.as_of}: the snapshot passed {len(reports)} drift checks")
     return reports
 

@@ -17,7 +17,7 @@ from homerec.night.checks import check_features, check_snapshot
 from homerec.night.homes import assemble_homes
 from homerec.night.models import make_candidates, rank_candidates
 from homerec.night.plan import NightPlan, make_plan
-from homerec.release import ReleaseInfo, publish
+from homerec.release import ReleaseInfo, keep, publish
 from homerec.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -122,6 +122,7 @@ def run_night(
     release = None
     if publish_release:
         release = timed("publish", lambda: publish(settings, bundle, force_older=force_older))
+        keep(settings, settings.keep_releases)
         progress(f"night {as_of}: release {release.release_id} is {release.status}")
     report = NightReport(as_of, plan, release, seconds)
     write_json(_summary(report), Lake(settings.home).night(as_of) / "report.json")

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
-from homerec.errors import TrainingError
+from homerec.errors import ArtifactError, TrainingError
 from homerec.features.tables import Floats
 from homerec.ranking.base import Ranker
 
@@ -79,10 +79,18 @@ class LogisticRanker(Ranker):
         return odds
 
     def save(self, folder: Path) -> None:
-        """Write the weights."""
+        """Write the weights.
+
+        Raises
+        ------
+        ArtifactError
+            There are none yet.
+        """
+        if self.mean_ is None:
+            raise ArtifactError(f"There is no fitted ranker to save as {_FILE}. Fit it first.")
         np.savez(
             folder / _FILE,
-            mean=self.mean_ if self.mean_ is not None else np.zeros(0),
+            mean=self.mean_,
             scale=self.scale_,
             weights=self.weights_,
             intercept=np.array(self.intercept_),

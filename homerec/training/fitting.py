@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from homerec.candidates.base import FitData
+from homerec.columns import DAYPARTS
 from homerec.errors import TrainingError
 from homerec.features.assembly import Pairs
 from homerec.features.snapshot import SnapshotInfo, ensure_snapshot
@@ -171,7 +172,8 @@ def training_set(
         played = is_hit(hits, pairs, shard.catalog)
         kept = _sample(settings.seed, spec.negatives, shard, pairs, played)
         pairs, played = pairs.take(kept), played[kept]
-        lists = list_numbers(pairs, shard.n_listeners)
+        # By listener before daypart, so that shards follow one another whatever their size.
+        lists = pairs.listener * (len(DAYPARTS) + 1) + pairs.daypart + 1
         order = np.argsort(lists, kind="stable")
         parts.append(
             TrainingSet(

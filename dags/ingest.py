@@ -1,0 +1,25 @@
+"""Bring files into the lake, without a night."""
+
+from typing import Any
+
+from airflow.sdk import DAG, get_current_context, task
+from homerec_airflow import steps
+from homerec_airflow.common import dag_arguments, ingest_params
+from homerec_airflow.errors import translated
+
+
+@task
+def ingest() -> dict[str, Any]:
+    """Map, check and merge; on any error the lake stays as it was."""
+    params = get_current_context()["params"]
+    with translated():
+        return steps.ingest(params["source"], params["mapping"])
+
+
+with DAG(
+    "ingest",
+    schedule=None,
+    params=ingest_params(),
+    **dag_arguments("Bring files of the inbox into the lake.", "ingest"),
+):
+    ingest()

@@ -1,0 +1,1 @@
+"""homerec in Airflow: thin operators, a sensor and alerts over the library."""

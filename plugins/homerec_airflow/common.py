@@ -1,0 +1,99 @@
+"""What the DAGs share: defaults, the form's fields, and the task that says for which date a run is."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+import pendulum
+
+from airflow.sdk import Asset, CronTriggerTimetable, Param, get_current_context, task
+from homerec_airflow.alerts import alert_failure, alert_run
+from homerec_airflow.as_of import as_of_of_run
+from homerec_airflow.errors import translated
+
+#: Task id of :func:`resolve_as_of`.
+AS_OF_TASK: Final = "as_of"
+#: The run's date, where a template is allowed. Not an XComArg: every task would get an edge from it.
+AS_OF: Final = f"{{{{ ti.xcom_pull(task_ids='{AS_OF_TASK}') }}}}"
+#: Told when a release went live; its extra has ``release_id`` and ``as_of``.
+RELEASE: Final = Asset("homerec_release")
+
+_RUNBOOK: Final = "What to do when it fails: docs/runbook.md#{}."
+
+
+def dag_arguments(description: str, section: str, tags: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return what every DAG is made with.
+
+    Parameters
+    ----------
+    description : str
+        One line.
+    section : str
+        Of docs/runbook.md.
+    tags : tuple of str
+        Beside ``homerec``.
+    """
+    return {
+        "description": description,
+        "doc_md": f"{description}\n\n{_RUNBOOK.format(section)}",
+        "start_date": pendulum.datetime(2010, 1, 1, tz="UTC"),
+        "catchup": False,
+        "max_active_runs": 1,
+        "dagrun_timeout": timedelta(hours=12),
+        "default_args": {
+            "owner": "homerec",
+            "retries": 2,
+            "retry_delay": timedelta(seconds=30),
+            "on_failure_callback": alert_failure,
+        },
+        "on_failure_callback": alert_run,
+        "render_template_as_native_obj": False,
+        "tags": ["homerec", *tags],
+    }
+
+
+def cron(expression: str) -> CronTriggerTimetable:
+    """Return a schedule whose logical date is the moment it is due, UTC."""
+    return CronTriggerTimetable(expression, timezone="UTC")
+
+
+def as_of_param() -> Param:
+    """Return the field that says for which date a run computes."""
+    return Param(
+        default=None,
+        type=["null", "string"],
+        format="date",
+        title="as_of",
+        description="Events before this UTC date count. Empty: the date of the run.",
+    )
+
+
+def ingest_params() -> dict[str, Param]:
+    """Return the fields that say what is ingested."""
+    return {
+        "source": Param(
+            default="",
+            type="string",
+            title="Source",
+            description="Folder or file that is ingested, on the machine that runs the tasks. "
+            "Empty: the inbox.",
+        ),
+        "mapping": Param(
+            default="homerec",
+            type="string",
+            minLength=1,
+            title="Mapping",
+            description="Name of a file in config/mappings, or a path.",
+        ),
+    }
+
+
+@task(task_id=AS_OF_TASK, doc_md="Says for which date this run computes.")
+def resolve_as_of() -> str:
+    """Return the run's date, YYYY-MM-DD."""
+    context: Mapping[str, Any] = get_current_context()
+    with translated():
+        day = as_of_of_run(
+            context["params"], context.get("logical_date"), context["dag_run"].run_after
+        )
+    return day.isoformat()

@@ -1,0 +1,277 @@
+"""The steps of the DAGs: text in, small JSON out, over the library's own functions.
+
+The library and what it needs are imported inside each step, so that parsing a DAG file stays cheap.
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homerec.errors import SnapshotError
+from homerec.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from homerec.features.snapshot import SnapshotInfo
+    from homerec.features.tables import Catalog
+    from homerec.night.plan import ModelPlan
+
+logger = logging.getLogger(__name__)
+
+
+def settings_of_task() -> Settings:
+    """Read the settings of this deployment, and keep BLAS from fighting implicit for the cores."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    return load_settings()
+
+
+def ingest(source: str, mapping: str) -> dict[str, Any]:
+    """Bring files into the lake.
+
+    Parameters
+    ----------
+    source : str
+        Folder or file, on the machine that runs the task; empty means the inbox.
+    mapping : str
+        Name of a mapping, or a file's path.
+
+    Returns
+    -------
+    dict
+        ``ingest_id``, and ``report``, the path of the kept report.
+    """
+    settings = settings_of_task()
+    from homerec.ingest import ingest as run
+    from homerec.lake import Lake
+
+    lake = Lake(settings.home)
+    report = run(
+        settings,
+        source=Path(source) if source else lake.inbox,
+        mapping=mapping,
+        progress=logger.info,
+    )
+    logger.info("%s", report.render())
+    path = lake.ingests / f"{report.ingest_id}.json"
+    return {"ingest_id": report.ingest_id, "report": str(path)}
+
+
+def snapshot(as_of: str) -> str:
+    """Compute and verify the night's snapshot; returns its folder."""
+    settings = settings_of_task()
+    from homerec.night.run import take_snapshot
+
+    return str(take_snapshot(settings, date.fromisoformat(as_of), logger.info).folder)
+
+
+def plan(as_of: str, models: Sequence[str]) -> list[dict[str, Any]]:
+    """Resolve each model's champion once for the night; returns the plan of each model."""
+    settings = settings_of_task()
+    from homerec.features.tables import load_catalog
+    from homerec.night.plan import make_plan
+
+    day = date.fromisoformat(as_of)
+    made = make_plan(settings, day, load_catalog(_kept(settings, day)), sorted(models))
+    for one in made.models:
+        logger.info("%s: %s %s %s", one.model, one.mode, one.version or "", one.reason)
+    return [asdict(one) for one in made.models]
+
+
+def snapshot_is_kept(as_of: str) -> bool:
+    """Whether the snapshot of a date is there."""
+    settings = settings_of_task()
+    from homerec.features.snapshot import load_snapshot
+
+    return load_snapshot(settings, date.fromisoformat(as_of)) is not None
+
+
+def check_drift(as_of: str, model: str | None) -> str:
+    """Run one drift check of the library.
+
+    Parameters
+    ----------
+    as_of : str
+    model : str or None
+        Check the features of this model's ranker, else the snapshot for every model.
+
+    Returns
+    -------
+    str
+        What was found, for people.
+
+    Raises
+    ------
+    DriftExceeded
+        A distance or a volume is over its limit.
+    """
+    settings = settings_of_task()
+    from homerec.night.checks import check_features, check_snapshot
+    from homerec.night.plan import read_plan
+
+    info, catalog = _night(settings, as_of)
+    planned = read_plan(settings, info.as_of)
+    if model is None:
+        reports = check_snapshot(settings, info, catalog, planned.models, logger.info)
+    else:
+        found = check_features(settings, info, catalog, planned.of(model), logger.info)
+        reports = [] if found is None else [found]
+    return "\n".join(report.render() for report in reports) or "No champion to compare with."
+
+
+def reason_to_skip(as_of: str, model: str) -> str:
+    """Why the night leaves a model out, empty when it does not."""
+    settings = settings_of_task()
+    from homerec.night.plan import read_plan
+
+    for one in read_plan(settings, date.fromisoformat(as_of)).models:
+        if one.model == model:
+            return one.reason if one.mode == "skipped" else ""
+    return "it was not chosen in the form of this run"
+
+
+def candidates(as_of: str, model: str) -> str:
+    """Stage 1 of a model; returns the folder of the candidates."""
+    settings = settings_of_task()
+    from homerec.night.models import make_candidates
+
+    info, catalog = _night(settings, as_of)
+    one = _model_plan(settings, info.as_of, model)
+    return str(make_candidates(settings, info, catalog, one, logger.info))
+
+
+def rank(as_of: str, model: str) -> str:
+    """Stage 2 of a model; returns the folder of the ranked cards."""
+    settings = settings_of_task()
+    from homerec.night.models import rank_candidates
+
+    info, catalog = _night(settings, as_of)
+    one = _model_plan(settings, info.as_of, model)
+    return str(rank_candidates(settings, info, catalog, one, logger.info))
+
+
+def assemble(as_of: str) -> str:
+    """Put every listener's page together; returns the bundle's folder."""
+    settings = settings_of_task()
+    from homerec.night.homes import assemble_homes
+    from homerec.night.plan import read_plan
+
+    info, catalog = _night(settings, as_of)
+    planned = read_plan(settings, info.as_of)
+    return str(assemble_homes(settings, info, catalog, planned, logger.info))
+
+
+def publish(bundle: str, force_older: bool, who: str) -> dict[str, Any]:
+    """Write, audit and publish a bundle as a release.
+
+    Returns
+    -------
+    dict
+        ``release_id``, ``as_of``, ``status``, ``live``, ``note``, ``degraded``, ``reasons``.
+    """
+    settings = settings_of_task()
+    from homerec.release import publish as run
+
+    info = run(settings, Path(bundle), force_older=force_older, who=who)
+    for step, seconds in info.seconds.items():
+        logger.info("publish: %s took %.1f s", step, seconds)
+    return {
+        "release_id": info.release_id,
+        "as_of": info.as_of.isoformat(),
+        "status": info.status,
+        "live": info.live,
+        "note": info.note,
+        "degraded": info.degraded,
+        "reasons": list(info.reasons),
+    }
+
+
+def challenge(as_of: str, model: str) -> dict[str, Any]:
+    """Train and register a challenger.
+
+    Returns
+    -------
+    dict
+        ``version`` (``None`` when there was nothing to learn from), ``skipped`` (why), ``folder``.
+    """
+    settings = settings_of_task()
+    from homerec.training.challenge import challenge_folder, make_challenger
+
+    day = date.fromisoformat(as_of)
+    made = make_challenger(settings, model, day, progress=logger.info)
+    return {
+        "version": made.version,
+        "skipped": made.skipped,
+        "folder": str(challenge_folder(settings, model, day)),
+    }
+
+
+def judge(as_of: str, model: str) -> dict[str, Any]:
+    """Let the gate decide on the challenger of a date, and carry it out.
+
+    Returns
+    -------
+    dict
+        ``model``, ``version``, ``outcome``, ``reason``, ``verdict`` (the table of checks).
+    """
+    settings = settings_of_task()
+    from homerec.training.run import decide
+
+    report = decide(settings, model, date.fromisoformat(as_of))
+    return {
+        "model": report.model,
+        "version": report.version,
+        "outcome": report.outcome,
+        "reason": report.reason,
+        "verdict": report.render(),
+    }
+
+
+def keep_releases(n: int) -> list[int]:
+    """Drop the Homes of all but the newest releases; returns whose were dropped."""
+    settings = settings_of_task()
+    from homerec.release import keep
+
+    return keep(settings, n)
+
+
+def tidy(days: int) -> dict[str, Any]:
+    """Remove old snapshots and nights that nothing needs any more; returns what was removed."""
+    settings = settings_of_task()
+    from homerec.housekeeping import tidy as run
+
+    report = run(settings, days)
+    logger.info("%s", report.render())
+    return {
+        "snapshots": [day.isoformat() for day in report.snapshots],
+        "nights": [day.isoformat() for day in report.nights],
+        "leftovers": len(report.leftovers),
+        "bytes": report.n_bytes,
+    }
+
+
+def _kept(settings: Settings, as_of: date) -> "SnapshotInfo":
+    from homerec.features.snapshot import load_snapshot
+
+    info = load_snapshot(settings, as_of)
+    if info is None:
+        raise SnapshotError(
+            f"There is no snapshot of {as_of}. Clear the task `snapshot` of this run, or compute it "
+            f"with `homerec features --as-of {as_of}`."
+        )
+    return info
+
+
+def _night(settings: Settings, as_of: str) -> "tuple[SnapshotInfo, Catalog]":
+    from homerec.features.tables import load_catalog
+
+    info = _kept(settings, date.fromisoformat(as_of))
+    return info, load_catalog(info)
+
+
+def _model_plan(settings: Settings, as_of: date, model: str) -> "ModelPlan":
+    from homerec.night.plan import read_plan
+
+    return read_plan(settings, as_of).of(model)

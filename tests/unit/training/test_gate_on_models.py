@@ -1,0 +1,84 @@
+"""Fitted models before the gate: a true one passes, one of shuffled labels does not."""
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pytest
+
+from homerec.models.fitted import FittedModel, baseline_pairs
+from homerec.registry.gate import Evaluation, Thresholds, judge
+from homerec.registry.verdict import Verdict
+from homerec.training.challenge import contender
+from homerec.training.evaluation import Result, evaluate
+
+LIMITS = Thresholds(0.02, 0.0, 0.02, tolerance=0.01, min_listeners=50)
+
+
+def rank_on_gate(trained: Any, model: FittedModel, shard_size: int = 1_000) -> list[Result]:
+    contenders = {
+        "challenger": contender(model),
+        "baseline": lambda shard, rows: baseline_pairs(trained.spec, shard, rows),
+    }
+    gate = trained.gate
+    return evaluate(contenders, trained.spec, gate.info, gate.catalog, trained.labels, shard_size)
+
+
+def verdict_on(trained: Any, model: FittedModel) -> Verdict:
+    ends: list[date | None] = [trained.plan.labels_end, None]
+    evaluations = [
+        Evaluation(
+            r.name, 1 if end else None, "ndcg_at_10", r.listeners, r.metrics["ndcg"],
+            r.segments, r.coverage, end,
+        )
+        for r, end in zip(rank_on_gate(trained, model), ends, strict=True)
+    ]  # fmt: skip
+    return judge(
+        evaluations[0],
+        evaluations[1],
+        [],
+        LIMITS,
+        round_trip_equal=True,
+        evaluation_as_of=trained.plan.gate_date,
+        seed=1,
+    )
+
+
+def test_a_model_of_true_labels_is_promoted(trained: Any) -> None:
+    verdict = verdict_on(trained, trained.model)
+    assert verdict.outcome == "promote", verdict.render()
+    assert verdict.value > verdict.baseline_value * 1.1
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_model_of_shuffled_labels_is_rejected(trained: Any, seed: int) -> None:
+    learned = trained.learned
+    labels = np.random.default_rng(seed).permutation(learned.labels)
+    ranker = trained.spec.build_ranker(0).fit(learned.features, labels, learned.groups)
+    verdict = verdict_on(trained, FittedModel(trained.spec, trained.model.sources, ranker))
+    assert verdict.outcome == "reject", verdict.render()
+    failed = {check.name for check in verdict.checks if check.outcome == "reject"}
+    assert "baseline" in failed
+
+
+def test_everyone_is_judged_on_the_same_listeners(trained: Any) -> None:
+    challenger, baseline = rank_on_gate(trained, trained.model)
+    np.testing.assert_array_equal(challenger.listeners, baseline.listeners)
+    np.testing.assert_array_equal(challenger.listeners, np.unique(trained.labels.listener))
+    for result in (challenger, baseline):
+        assert {len(v) for v in result.metrics.values()} == {len(result.listeners)}
+        assert {len(v) for v in result.segments.values()} == {len(result.listeners)}
+        assert all(((v >= 0) & (v <= 1)).all() for v in result.metrics.values())
+        assert 0 < result.coverage <= 1
+
+
+def test_shards_change_no_result(trained: Any) -> None:
+    for whole, part in zip(
+        rank_on_gate(trained, trained.model), rank_on_gate(trained, trained.model, 7), strict=True
+    ):
+        np.testing.assert_array_equal(whole.listeners, part.listeners)
+        for metric, values in whole.metrics.items():
+            np.testing.assert_array_equal(values, part.metrics[metric])
+        for kind, values in whole.segments.items():
+            np.testing.assert_array_equal(values, part.segments[kind])
+        assert whole.coverage == part.coverage

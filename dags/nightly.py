@@ -1,6 +1,6 @@
 """The night: from the inbox to every listener's Home in Postgres."""
 
-from typing import Any
+from typing import Any, cast
 
 from airflow.sdk import (
     DAG,
@@ -12,8 +12,6 @@ from airflow.sdk import (
     task,
 )
 from airflow.sdk.exceptions import AirflowSkipException
-from homerec.models.catalogue import read_catalogue
-from homerec.settings import load_settings
 from homerec_airflow import alerts, steps
 from homerec_airflow.common import (
     AS_OF,
@@ -26,6 +24,9 @@ from homerec_airflow.common import (
 )
 from homerec_airflow.drift import DriftSensor
 from homerec_airflow.errors import translated
+
+from homerec.models.catalogue import read_catalogue
+from homerec.settings import load_settings
 
 MODELS = read_catalogue(load_settings())
 NAMES = [model.name for model in MODELS]
@@ -158,4 +159,5 @@ with DAG(
                 doc_md="Compare what the ranker reads tonight with what it learned from.",
             )
             chain(check_snapshot, candidates(AS_OF, entry.name), check_features, ranked, bundle)
-    announce(publish(bundle))
+    release = publish(cast("str", bundle))
+    announce(cast("dict[str, Any]", release))

@@ -1,15 +1,16 @@
 """One DAG per model: train a challenger, and let the gate decide."""
 
-from typing import Any
+from typing import Any, cast
 
 from airflow.sdk import DAG, Asset, chain, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
-from homerec.models.catalogue import ModelEntry, read_catalogue
-from homerec.settings import load_settings
 from homerec_airflow import steps
 from homerec_airflow.common import AS_OF, as_of_param, cron, dag_arguments, resolve_as_of
 from homerec_airflow.errors import translated
 from homerec_airflow.gate import EvaluationGateOperator
+
+from homerec.models.catalogue import ModelEntry, read_catalogue
+from homerec.settings import load_settings
 
 
 @task
@@ -45,7 +46,12 @@ def retrain_dag(model: ModelEntry) -> DAG:
             as_of=AS_OF,
             doc_md="Promote, hold or reject the challenger; the verdict is in the log.",
         )
-        chain(resolve_as_of(), challenger(AS_OF, model.name), gate, promoted(gate.output))
+        chain(
+            resolve_as_of(),
+            challenger(AS_OF, model.name),
+            gate,
+            promoted(cast("dict[str, Any]", gate.output)),
+        )
     return dag
 
 

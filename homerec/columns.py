@@ -1,4 +1,4 @@
-"""The names that tables, SQL files and arrays share: item types, dayparts, column names, shelf kinds."""
+"""The names that tables, SQL files and arrays share: item types, dayparts, columns."""
 
 from typing import Final
 

@@ -1,7 +1,8 @@
 """Every error homerec raises on purpose, under one root.
 
-A message says what broke, what was measured, what is allowed, where, and what to do next. Leaves also
-derive from a built-in (``ValueError``, ``KeyError``, ...) so that callers can catch what they know.
+A message says what broke, what was measured, what is allowed, where, and what to do next. Leaves
+also derive from a built-in (``ValueError``, ``KeyError``, ...) so that callers can catch what they
+know.
 """
 
 
@@ -10,7 +11,7 @@ class HomerecError(Exception):
 
 
 class TransientError(HomerecError):
-    """A failure of the surroundings (network, a server starting): the same call may succeed later."""
+    """A failure of the surroundings (network, ...): the same call may succeed later."""
 
 
 class SettingsError(HomerecError, ValueError):
@@ -30,11 +31,11 @@ class QuarantineExceeded(ContractError):
 
 
 class MappingError(HomerecError, ValueError):
-    """A mapping file is wrong: unknown table, column, unit, or a required column without a source."""
+    """A mapping file is wrong: an unknown table, column or unit, or a column missing."""
 
 
 class EmptyInput(HomerecError, ValueError):
-    """A step has nothing to work on (no events, no listeners) and must not publish an empty result."""
+    """A step has nothing to work on, and an empty result must not be published."""
 
 
 class SnapshotError(HomerecError, ValueError):

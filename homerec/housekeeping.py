@@ -67,10 +67,10 @@ class TidyReport:
 def tidy(settings: Settings, days: int, *, dry_run: bool = False) -> TidyReport:
     """Remove snapshots and nights that are older than some days and that nothing needs any more.
 
-    Kept at any age: the snapshots that a champion, a former champion or a challenger learned from;
-    snapshot and night of every release whose Homes are stored (the live one and the one to roll back
-    to among them); the last seven snapshots that passed their drift check; and whatever was written
-    in the last 24 hours.
+    Kept at any age: the snapshots that a champion, a former champion or a challenger learned
+    from; snapshot and night of every release whose Homes are stored (the live one and the one to
+    roll back to among them); the last seven snapshots that passed their drift check; and whatever
+    was written in the last 24 hours.
 
     Parameters
     ----------

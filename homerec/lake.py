@@ -1,7 +1,7 @@
 """The ground everything stands on: where files lie, atomic writes, DuckDB connections.
 
-A path is made here and nowhere else. A file is whole or absent: writers fill a temporary name beside the
-target and rename it.
+A path is made here and nowhere else. A file is whole or absent: writers fill a temporary name
+beside the target and rename it.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ class Lake:
         return self.tables / f"{name}.parquet"
 
     def partitions(self, name: str) -> Path:
-        """Folder of a table partitioned by date (events, impressions): ``<name>/date=YYYY-MM-DD/*.parquet``."""
+        """Folder of a table partitioned by date: ``<name>/date=YYYY-MM-DD/*.parquet``."""
         return self.tables / name
 
     def dictionary(self, name: str) -> Path:
@@ -128,7 +128,7 @@ def atomic_file(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes ``target`` (replacing it) when the block ends without an error."""
+    """Yield a temporary folder that replaces ``target`` when the block ends without an error."""
     temporary = _temporary(target)
     temporary.mkdir()
     try:

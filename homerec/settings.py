@@ -104,7 +104,8 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
     Parameters
     ----------
     path : Path, optional
-        The TOML file; by default ``$HOMEREC_CONFIG``, else ``homerec.toml`` in the repository if it is there.
+        The TOML file; by default ``$HOMEREC_CONFIG``, else ``homerec.toml`` in the repository if it
+        is there.
     environ : mapping, optional
         Environment to read, by default the process's.
 
@@ -146,7 +147,7 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
 
 
 def resource(name: str) -> Path:
-    """Path of a file shipped beside the code, such as ``sql/features/item.sql`` or ``config/world.toml``.
+    """Path of a file shipped beside the code, such as ``sql/features/item.sql``.
 
     Raises
     ------

@@ -94,7 +94,8 @@ class AlsSource(CandidateSource):
         if popular.sum() < _MIN_ITEMS:
             raise TrainingError(
                 f"ALS needs {_MIN_ITEMS} items of type {', '.join(history.types)} with "
-                f"{self.parameters['min_listeners']} listeners each; there are {int(popular.sum())}."
+                f"{self.parameters['min_listeners']} listeners each; there are "
+                f"{int(popular.sum())}."
             )
         with threadpool_limits(limits=1, user_api="blas"):
             model = self._model(data.seed, data.n_threads)
@@ -187,7 +188,7 @@ class PreparedAls(Prepared):
         return top_k(warm, self._shown[order], k, block, self.score)
 
     def score(self, listener: Rows, item: Rows) -> Floats:
-        """Inner product of the factors; NaN for a listener without history or an item without factor."""
+        """Inner product of the factors; NaN where the listener or the item has none."""
         line, factor = self._line[listener], self._factor_row[item]
         usable = (line >= 0) & (factor >= 0)
         usable &= self._known[np.maximum(line, 0)] if len(self._known) else False

@@ -1,7 +1,8 @@
 """The contract of candidate sources (stage 1).
 
-A source is fitted once per version, then *prepared* for a shard of listeners every night. What is prepared
-answers two questions: the best k items of each listener, and the score of any (listener, item) pair.
+A source is fitted once per version, then *prepared* for a shard of listeners every night. What is
+prepared answers two questions: the best k items of each listener, and the score of any (listener,
+item) pair.
 """
 
 from abc import ABC, abstractmethod
@@ -130,13 +131,14 @@ class Prepared(ABC):
 
     @abstractmethod
     def score(self, listener: Rows, item: Rows) -> Floats:
-        """Score of (listener row, item row) pairs, float32 (n,); NaN where the source knows nothing."""
+        """Score (listener row, item row) pairs, float32 (n,); NaN where nothing is known."""
 
 
 class CandidateSource(ABC):
     """One way to find items for listeners.
 
-    ``parameters`` are plain JSON values; ``fit`` learns, returns self and forgets what was learned before.
+    ``parameters`` are plain JSON values; ``fit`` learns, returns self and forgets what was learned
+    before.
     """
 
     name: ClassVar[str]

@@ -15,7 +15,8 @@ class ByTagsSource(CandidateSource):
     Parameters
     ----------
     max_age_days : float, optional
-        Only items released in the last days; this is what brings items newer than a version to listeners.
+        Only items released in the last days; this is what brings items newer than a version to
+        listeners.
     """
 
     name: ClassVar[str] = "by_tags"

@@ -1,4 +1,4 @@
-"""Candidates by co-listening: items whose listeners overlap with those of the items a listener plays.
+"""Candidates by co-listening: items that share listeners with those a listener plays.
 
 References
 ----------
@@ -159,7 +159,7 @@ class PreparedCoListening(Prepared):
         return concatenate(parts)
 
     def score(self, listener: Rows, item: Rows) -> Floats:
-        """Summed similarity, 0 where nothing connects; NaN for an item the version does not know."""
+        """Sum the similarities, 0 where nothing connects; NaN for an unknown item."""
         line, column = self._line[listener], self._column[item]
         usable = (line >= 0) & (column >= 0)
         out = np.full(len(listener), np.nan, dtype=np.float32)

@@ -14,8 +14,8 @@ class FamiliarSource(CandidateSource):
 
     References
     ----------
-    Anderson and Schooler 1991, Reflections of the environment in memory; Reiter-Haas et al. 2021, Predicting
-    music relistening behavior using the ACT-R framework.
+    Anderson and Schooler 1991, Reflections of the environment in memory; Reiter-Haas et al. 2021,
+    Predicting music relistening behavior using the ACT-R framework.
     """
 
     name: ClassVar[str] = "familiar"

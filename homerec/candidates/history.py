@@ -1,4 +1,4 @@
-"""What stage 1 reads of a listener's past: one weighted matrix, the same for fitting and for folding in."""
+"""What stage 1 reads of the past: one weighted matrix, for fitting and for folding in."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -42,7 +42,8 @@ class PreparedPopular(Prepared):
             values = catalog.market_column(column, rows, np.full(n_items, market))
             by_market.append(values)
             totals += values
-        # Where a market says nothing, what the others play decides; the weight keeps it below any own count.
+        # Where a market says nothing, what the others play decides; the weight keeps it below any
+        # own count.
         share = (totals / max(float(totals.max(initial=0)) * 2, 1)).astype(np.float32)
         self._values = np.stack([v + share for v in by_market]) if by_market else share[None]
 

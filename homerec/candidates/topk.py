@@ -11,8 +11,8 @@ from homerec.features.tables import Floats, Rows
 
 #: Listeners scored at once; bounds a block to about 80 MB at 20,000 items.
 BLOCK: Final = 1024
-#: Candidates kept beyond k before the exact scores decide: float32 products may differ in the last bit between
-#: block shapes, so the cut must not fall between two that are that close.
+#: Candidates kept beyond k before the exact scores decide: float32 products may differ in the last
+#: bit between block shapes, so the cut must not fall between two that are that close.
 _MARGIN: Final = 16
 #: Share of a listener's largest score within which two rounded scores count as equal.
 _CLOSE: Final = np.float32(1e-5)

@@ -31,8 +31,8 @@ def union(query: Query, sources: Sequence[SourceLimit], *, by_daypart: bool = Fa
     Returns
     -------
     Pairs
-        Ordered by daypart, listener, item; ``<source>_rank`` is NaN where a source did not choose the pair,
-        ``<source>_score`` is what it says of it all the same.
+        Ordered by daypart, listener, item; ``<source>_rank`` is NaN where a source did not choose
+        the pair, ``<source>_score`` is what it says of it all the same.
     """
     shard = query.shard
     n_items = len(shard.catalog.items)

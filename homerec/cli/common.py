@@ -1,6 +1,8 @@
 """What the commands share: dates, progress lines, tables."""
 
 import argparse
+import getpass
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -27,6 +29,14 @@ def parse_moment(text: str) -> datetime:
         message = f"{text!r} is not an instant; write YYYY-MM-DDTHH:MM, in UTC or with an offset"
         raise argparse.ArgumentTypeError(message) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def current_user() -> str:
+    """Name of the user who runs this, or the number where the system knows no name (containers)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def add_as_of(parser: argparse.ArgumentParser) -> None:

@@ -74,7 +74,8 @@ def _url(settings: Settings, arguments: argparse.Namespace) -> int:
     from homerec.database.urls import app_url, reader_url
 
     found = app_url(settings) if arguments.role == "app" else reader_url(settings)
-    print(found or "HOMEREC_READER_URL is not set.")
+    # Without the driver's name, so that psql and every other client takes it.
+    print(found.replace("+psycopg2", "", 1) if found else "HOMEREC_READER_URL is not set.")
     return 0 if found else 1
 
 

@@ -1,10 +1,9 @@
 """Commands for models: train, models, drift."""
 
 import argparse
-import getpass
 from typing import Any
 
-from homerec.cli.common import Progress, add_as_of, parse_date, resolve_as_of, table
+from homerec.cli.common import Progress, add_as_of, current_user, parse_date, resolve_as_of, table
 from homerec.settings import Settings
 
 
@@ -59,7 +58,7 @@ def _version_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _person_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", required=True, help="why; it is kept")
-    parser.add_argument("--who", default=getpass.getuser(), help="default: the user who runs this")
+    parser.add_argument("--who", default=current_user(), help="default: the user who runs this")
 
 
 def _train(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -91,11 +90,8 @@ def _list(settings: Settings, arguments: argparse.Namespace) -> int:
         for version in registry.versions(name):
             ndcg = version.metrics.get("ndcg", float("nan"))
             baseline = version.metrics.get("baseline_ndcg", float("nan"))
-            aliases = ",".join(version.aliases)
-            rows.append(
-                (name, version.version, version.status, aliases, version.as_of)
-                + (f"{ndcg:.4f}", f"{baseline:.4f}")
-            )
+            which = (name, version.version, version.status, ",".join(version.aliases))
+            rows.append((*which, version.as_of, f"{ndcg:.4f}", f"{baseline:.4f}"))
     header = ("model", "version", "status", "alias", "as_of", "ndcg", "baseline")
     print(table(header, rows) if rows else "No version yet. Train one: homerec train")
     return 0

@@ -1,10 +1,9 @@
 """Commands for nights: night, releases."""
 
 import argparse
-import getpass
 from typing import Any
 
-from homerec.cli.common import Progress, add_as_of, resolve_as_of, table
+from homerec.cli.common import Progress, add_as_of, current_user, resolve_as_of, table
 from homerec.settings import Settings
 
 
@@ -28,10 +27,10 @@ def add_commands(commands: Any) -> None:
     back = actions.add_parser("rollback", help="make an earlier release live, and hold it there")
     back.add_argument("--to", type=int, metavar="RELEASE", help="default: the one before")
     back.add_argument("--reason", required=True, help="why; it is kept")
-    back.add_argument("--who", default=getpass.getuser(), help="default: the user who runs this")
+    back.add_argument("--who", default=current_user(), help="default: the user who runs this")
     back.set_defaults(run=_rollback)
     resume = actions.add_parser("resume", help="lift the hold: the next night goes live again")
-    resume.add_argument("--who", default=getpass.getuser())
+    resume.add_argument("--who", default=current_user())
     resume.set_defaults(run=_resume)
     keep = actions.add_parser("keep", help="drop the Homes of all but the newest N releases")
     keep.add_argument("n", type=int, metavar="N")

@@ -36,7 +36,8 @@ def _home(settings: Settings, arguments: argparse.Namespace) -> int:
     for _, shelf in cards.groupby("shelf_position", sort=True):
         print(f"\n{shelf['shelf_title'].iloc[0]}")
         print(_cards(shelf))
-    print(f"\nThe query: SELECT * FROM home('{listener}');")
+    quoted = listener.replace("'", "''")
+    print(f"\nThe query: SELECT * FROM home('{quoted}');")  # noqa: S608 - for people to copy
     return 0
 
 

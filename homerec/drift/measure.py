@@ -94,7 +94,7 @@ Shards = Callable[[], Iterable[Shard]]
 
 
 def n_eligible(spec: ModelSpec, shards: Shards) -> int:
-    """Number of eligible listeners."""
+    """Count the eligible listeners."""
     return sum(len(spec.eligible(shard)) for shard in shards())
 
 

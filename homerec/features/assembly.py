@@ -1,4 +1,4 @@
-"""The one assembly: from (listener, item, daypart) pairs and a snapshot to the matrix a ranker reads.
+"""The one assembly: from pairs and a snapshot to the matrix that a ranker reads.
 
 Training and the night both call :func:`assemble`. A feature is added by one entry below.
 """
@@ -29,8 +29,8 @@ class Pairs:
     daypart : int8 (n,)
         Local daypart asked for, -1 for any.
     sources : dict of str to float32 (n,)
-        What stage 1 says of the pair, ``<source>_score`` and ``<source>_rank`` (1-based); NaN where it says
-        nothing.
+        What stage 1 says of the pair, ``<source>_score`` and ``<source>_rank`` (1-based); NaN where
+        it says nothing.
     """
 
     listener: Rows
@@ -249,7 +249,8 @@ def assemble(pairs: Pairs, shard: Shard, names: Sequence[str]) -> Floats:
     Returns
     -------
     float32 (n, len(names))
-        Column-major; NaN means missing. A value depends on its pair alone, never on the other pairs.
+        Column-major; NaN means missing. A value depends on its pair alone, never on the other
+        pairs.
 
     Raises
     ------

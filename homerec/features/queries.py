@@ -1,4 +1,4 @@
-"""Running the SQL files: parameters, the one definition of a card play, the lake's tables by name."""
+"""Running the SQL files: parameters, the one card play, the lake's tables by name."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -37,7 +37,7 @@ def card_parameters(
 
 
 def with_card(text: str) -> str:
-    """SQL that reads a table ``card``, with ``features/card.sql`` put in its place."""
+    """Put ``features/card.sql`` in the place of the table ``card`` that a SQL text reads."""
     card = read_sql("features/card.sql")
     comments, body = _split_header(text)
     joined = f"WITH card AS (\n{card}\n)"

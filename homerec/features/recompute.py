@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - the names are ours, the values are bound
 """The nightly proof that logged features are what the training path computes."""
 
 import logging
@@ -81,7 +82,7 @@ def _choose(
         },
     )
     connection.execute(
-        "COPY (SELECT l.* FROM read_parquet($listeners) l SEMI JOIN chosen USING (listener)) "  # noqa: S608
+        "COPY (SELECT l.* FROM read_parquet($listeners) l SEMI JOIN chosen USING (listener)) "
         f"TO '{target}' (FORMAT parquet)",
         {"listeners": str(lake.table("listeners"))},
     )
@@ -91,17 +92,17 @@ def _compare(
     connection: duckdb.DuckDBPyConnection, info: SnapshotInfo, table: str, sample: str
 ) -> int:
     logged = (
-        f"(SELECT t.* FROM read_parquet('{info.path(table)}', hive_partitioning = false) t "  # noqa: S608
+        f"(SELECT t.* FROM read_parquet('{info.path(table)}', hive_partitioning = false) t "
         f"SEMI JOIN read_parquet('{sample}') s ON s.listener = t.listener)"
     )
     names = connection.execute(f"SELECT * FROM {logged} LIMIT 0").description or []
     columns = ", ".join(f'"{name[0]}"' for name in names)
     fresh = (
-        f"(SELECT {columns} FROM {table} t "  # noqa: S608
+        f"(SELECT {columns} FROM {table} t "
         f"SEMI JOIN read_parquet('{sample}') s ON s.listener = t.listener)"
     )
     wrong = connection.execute(
-        f"SELECT 'logged' AS side, * FROM (FROM {logged} EXCEPT ALL FROM {fresh}) "  # noqa: S608
+        f"SELECT 'logged' AS side, * FROM (FROM {logged} EXCEPT ALL FROM {fresh}) "
         f"UNION ALL SELECT 'recomputed', * FROM (FROM {fresh} EXCEPT ALL FROM {logged}) "
         "ORDER BY listener, side"
     ).fetchall()

@@ -1,7 +1,7 @@
 """Snapshots: the feature tables as of one date, computed by one set of SQL files and kept.
 
-The night writes a snapshot and serves from it; training reads the ones that nights have logged and computes a
-missing one by the same call. There is no second way to compute a feature.
+The night writes a snapshot and serves from it; training reads the ones that nights have logged and
+computes a missing one by the same call. There is no second way to compute a feature.
 """
 
 import logging
@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 
 Writer = Literal["night", "training"]
 
-#: Tables in the order in which they are computed; the value is the key they are sorted by. A table reads only
-#: the lake and the tables before it.
+#: Tables in the order in which they are computed; the value is the key they are sorted by. A table
+#: reads only the lake and the tables before it.
 TABLES: Final[dict[str, tuple[str, ...]]] = {
     "listener_item": ("listener", "item"),
     "item_market": ("item", "market"),
@@ -60,7 +60,8 @@ class SnapshotInfo:
     as_of : date
         Events strictly before this date, 00:00 UTC, count.
     manifest : dict
-        ``known_at``, rows per table, checksum of the SQL, fingerprint of the events read, who wrote it.
+        ``known_at``, rows per table, checksum of the SQL, fingerprint of the events read, who wrote
+        it.
     """
 
     folder: Path
@@ -137,9 +138,9 @@ def ensure_snapshot(
 ) -> SnapshotInfo:
     """Return the snapshot of a date, computing it when it is missing or out of date.
 
-    Training keeps what a night has logged, because that is what was served. The night computes its own snapshot
-    again when events came in since (with the ``known_at`` of the first time, so that late arrivals change nothing);
-    so does training with a snapshot that only training wrote.
+    Training keeps what a night has logged, because that is what was served. The night computes its
+    own snapshot again when events came in since (with the ``known_at`` of the first time, so that
+    late arrivals change nothing); so does training with a snapshot that only training wrote.
 
     Parameters
     ----------
@@ -177,7 +178,8 @@ def ensure_snapshot(
             return kept
     if not files:
         raise EmptyInput(
-            f"The lake has no event before {as_of} 00:00 UTC. Ingest events first: `homerec ingest`."
+            f"The lake has no event before {as_of} 00:00 UTC. Ingest events first: "
+            "`homerec ingest`."
         )
     known_at = kept.known_at if kept else default_known_at(settings, as_of)
     return _build(settings, as_of, known_at, files, writer, progress)

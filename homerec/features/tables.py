@@ -211,8 +211,8 @@ class Shard:
     columns : dict of str to float32 (n,)
         Numeric columns of ``listener``.
     pair_listener : int64 (n_pairs,)
-        Row of the listener, ascending; ``pair_item`` (int64) is the item's row in the catalog, ascending within
-        a listener. Together they are every item a listener has played.
+        Row of the listener, ascending; ``pair_item`` (int64) is the item's row in the catalog,
+        ascending within a listener. Together they are every item a listener has played.
     pair_columns : dict of str to float32 (n_pairs,)
         Numeric columns of ``listener_item``.
     pick_listener, pick_item : int64 (n_picks,)
@@ -243,7 +243,7 @@ class Shard:
         return self.pair_listener * len(self.catalog.items) + self.pair_item
 
     def pair_rows(self, listener_rows: Rows, item_rows: Rows) -> Rows:
-        """Positions in the pair columns for (listener row, item row) pairs, -1 where never played."""
+        """Positions in the pair columns, -1 where a pair was never played."""
         return find(self._pair_keys, listener_rows * len(self.catalog.items) + item_rows)
 
     @cached_property

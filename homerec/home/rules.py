@@ -130,7 +130,7 @@ def jump_back_in(shard: Shard, context: RuleContext, k: int) -> Cards:
 
 
 def new_episodes(shard: Shard, context: RuleContext, k: int) -> Cards:
-    """Shows with an episode of the last week that the listener has played in the last 28 days."""
+    """List shows played in the last 28 days that have an episode of the last week."""
     fresh = np.isin(shard.pair_item, context.fresh_shows)
     keep = fresh & (shard.pair_columns["days_since_last"] <= 28)
     return _own(shard, context, keep, shard.pair_columns["activation"], k, "new_episode")
@@ -154,7 +154,7 @@ def popular_lists(context: RuleContext, k: int, types: tuple[str, ...]) -> dict[
 
 
 def popular_in_market(shard: Shard, context: RuleContext, k: int) -> Cards:
-    """The market's most listened albums, playlists and shows, the same for all its listeners."""
+    """List the market's most listened albums, playlists and shows, the same for everybody."""
     lists = popular_lists(context, k, ("album", "playlist", "show"))
     listener, item, rank = [], [], []
     for market, items in lists.items():

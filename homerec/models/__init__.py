@@ -1,7 +1,7 @@
 """The models: one file each, found by looking.
 
-A module of this package that defines ``MODEL`` (a :class:`homerec.models.spec.ModelSpec`) is a model.
-Importing the package alone imports none of them: see :mod:`homerec.models.catalogue`.
+A module of this package that defines ``MODEL``, a :class:`homerec.models.spec.ModelSpec`, is a
+model. Importing the package alone imports none of them: see :mod:`homerec.models.catalogue`.
 """
 
 import importlib

@@ -104,7 +104,7 @@ def rank(pairs: Pairs, scores: Floats, k: int) -> tuple[Pairs, Floats, Floats]:
 
 
 def list_numbers(pairs: Pairs, n_listeners: int | None = None) -> Rows:
-    """Number of the (daypart, listener) list of each pair, int64 (n,)."""
+    """Return the number of the (daypart, listener) list of each pair, int64 (n,)."""
     n = n_listeners or (int(pairs.listener.max(initial=0)) + 1)
     return (pairs.daypart.astype(np.int64) + 1) * n + pairs.listener
 

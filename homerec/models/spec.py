@@ -179,10 +179,17 @@ class ModelSpec:
         if unknown or not self.item_types:
             raise SettingsError(f"Model {self.name}: item types {unknown} are not in {ITEM_TYPES}.")
         for name in ("label_window_days", "ranker_windows", "cards", "metric_k", "negatives"):
-            if getattr(self, name) < 1:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise SettingsError(
-                    f"Model {self.name}: {name} is {getattr(self, name)}, at least 1 is allowed."
+                    f"Model {self.name}: {name} is {value!r}, a whole number of at least 1 is "
+                    "needed."
                 )
+        if self.ranker not in RANKERS:
+            known = ", ".join(sorted(RANKERS))
+            raise SettingsError(
+                f"Model {self.name}: there is no ranker {self.ranker}; known are {known}."
+            )
 
     def eligible(self, shard: Shard) -> Rows:
         """Rows of the listeners who get this shelf, int64 ascending."""
@@ -203,8 +210,17 @@ class ModelSpec:
         return [source.build() for source in self.sources]
 
     def build_ranker(self, seed: int) -> Ranker:
-        """Unfitted ranker."""
-        return RANKERS[self.ranker](**{"seed": seed, **self.ranker_parameters})
+        """Unfitted ranker.
+
+        Raises
+        ------
+        SettingsError
+            The ranker has no such parameter.
+        """
+        try:
+            return RANKERS[self.ranker](**{"seed": seed, **self.ranker_parameters})
+        except TypeError as error:
+            raise SettingsError(f"Ranker {self.ranker} of model {self.name}: {error}.") from error
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, kept in a version's manifest."""

@@ -143,8 +143,8 @@ def take_snapshot(
     oldest_allowed = as_of - timedelta(days=settings.max_days_without_events)
     if newest is not None and newest < oldest_allowed:
         raise EmptyInput(
-            f"The last event before {as_of} is of {newest}; a night needs one of {oldest_allowed} or "
-            "later (max_days_without_events). The live release stays live. Check the upstream "
+            f"The last event before {as_of} is of {newest}; a night needs one of {oldest_allowed} "
+            "or later (max_days_without_events). The live release stays live. Check the upstream "
             "export, ingest it with `homerec ingest`, and run the night again."
         )
     info = ensure_snapshot(settings, as_of, writer="night", progress=progress)

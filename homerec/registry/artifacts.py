@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from homerec.artifacts import TRUSTED_TYPES, load_estimator, save_estimator
 from homerec.errors import ArtifactError
 from homerec.lake import checksum, read_json, write_json
-from homerec.artifacts import TRUSTED_TYPES, load_estimator, save_estimator
 
 __all__ = [
     "MANIFEST",

@@ -64,7 +64,10 @@ def hold_note(cursor: Any) -> str | None:
     hold, who, why, since = cursor.fetchone()
     if not hold:
         return None
-    return f"hold by {who} since {since:%Y-%m-%d %H:%M} UTC: {why}. Lift it with: homerec releases resume"
+    return (
+        f"hold by {who} since {since:%Y-%m-%d %H:%M} UTC: {why}. "
+        "Lift it with: homerec releases resume"
+    )
 
 
 def move(cursor: Any, release_id: int, who: str, why: str) -> None:

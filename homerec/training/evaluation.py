@@ -1,4 +1,4 @@
-"""Evaluation by time: contenders rank the same listeners' items, the label window says who was right."""
+"""Evaluation by time: contenders rank, and the label window says who was right."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

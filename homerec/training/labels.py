@@ -94,7 +94,7 @@ def read_labels(settings: Settings, spec: ModelSpec, snapshot: SnapshotInfo) -> 
 
 
 def lists_with_hits(labels: Labels, keys: Sequence[int] | Keys) -> int:
-    """Number of (listener, daypart) lists of these listeners that have a hit."""
+    """Count the (listener, daypart) lists of these listeners that have a hit."""
     mine = np.isin(labels.listener, np.asarray(keys))
     pairs = np.stack([labels.listener[mine], labels.daypart[mine]])
     return int(np.unique(pairs, axis=1).shape[1])

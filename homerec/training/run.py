@@ -115,7 +115,8 @@ def _carry_out(settings: Settings, challenge: Challenge, verdict: Verdict) -> tu
     if verdict.outcome == "promote" and held is not None:
         reason = (
             f"{verdict.summary} It is not promoted: {held.who} rolled {name} back on "
-            f"{held.since:%Y-%m-%d} ({held.why}). Lift the hold with `homerec models resume {name}`."
+            f"{held.since:%Y-%m-%d} ({held.why}). Lift the hold with "
+            f"`homerec models resume {name}`."
         )
         return "hold", reason
     if verdict.outcome == "promote":

@@ -4,11 +4,15 @@ import html
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from airflow.sdk import BaseNotifier
+
 from homerec.errors import SettingsError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 logger = logging.getLogger(__name__)
 
@@ -87,18 +91,19 @@ def describe_failure(context: Mapping[str, Any]) -> tuple[str, str]:
 
 def _section(dag_id: str, task_id: str) -> str:
     last = task_id.rpartition(".")[2]
-    if last.startswith("drift") or last == "check_snapshot":
+    if last.startswith("drift_"):
         return "drift"
     if dag_id.startswith("retrain"):
         return "gate"
-    known = {"ingest": "ingest", "publish": "audit"}
-    return known.get(last, "ingest" if dag_id == "ingest" else "night")
+    if dag_id in ("ingest", "housekeeping"):
+        return dag_id
+    return {"ingest": "ingest", "publish": "audit"}.get(last, "night")
 
 
 def _sent(notifier: BaseNotifier, context: Mapping[str, Any]) -> bool:
     try:
         # notify() and not the call: the texts are data, braces in an error are no template.
-        notifier.notify(context)
+        notifier.notify(cast("Context", context))
     except Exception:
         logger.exception("%s could not send the alert", type(notifier).__name__)
         return False
@@ -117,9 +122,7 @@ def _notifier(url: str, subject: str, body: str) -> BaseNotifier:
     return _apprise(url, subject, body)
 
 
-def _smtp(
-    address: str, options: Mapping[str, list[str]], subject: str, body: str
-) -> BaseNotifier:
+def _smtp(address: str, options: Mapping[str, list[str]], subject: str, body: str) -> BaseNotifier:
     from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
     to: Iterable[str] = [unquote(address)]
@@ -134,10 +137,15 @@ def _smtp(
 
 def _apprise(url: str, subject: str, body: str) -> BaseNotifier:
     try:
-        from airflow.providers.apprise.notifications.apprise import AppriseNotifier
+        from airflow.providers.apprise.notifications.apprise import (  # type: ignore[import-not-found,unused-ignore]
+            AppriseNotifier,
+        )
     except ImportError as error:
         raise SettingsError(
             f"{VARIABLE} names {urlsplit(url).scheme}://..., which needs "
             "apache-airflow-providers-apprise. Install it, or use a mailto: URL."
         ) from error
-    return AppriseNotifier(body=body, title=subject, notify_type="failure", config=url)
+    made: BaseNotifier = AppriseNotifier(
+        body=body, title=subject, notify_type="failure", config=url
+    )
+    return made

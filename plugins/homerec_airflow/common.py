@@ -1,19 +1,19 @@
-"""What the DAGs share: defaults, the form's fields, and the task that says for which date a run is."""
+"""What the DAGs share: defaults, fields of their forms, and the task that settles the date."""
 
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
 import pendulum
-
 from airflow.sdk import Asset, CronTriggerTimetable, Param, get_current_context, task
+
 from homerec_airflow.alerts import alert_failure, alert_run
 from homerec_airflow.as_of import as_of_of_run
 from homerec_airflow.errors import translated
 
 #: Task id of :func:`resolve_as_of`.
 AS_OF_TASK: Final = "as_of"
-#: The run's date, where a template is allowed. Not an XComArg: every task would get an edge from it.
+#: The run's date, where a template is allowed. An XComArg would draw an edge to every task.
 AS_OF: Final = f"{{{{ ti.xcom_pull(task_ids='{AS_OF_TASK}') }}}}"
 #: Told when a release went live; its extra has ``release_id`` and ``as_of``.
 RELEASE: Final = Asset("homerec_release")

@@ -1,9 +1,10 @@
 """DriftSensor: lets a night go on only when the library finds no drift."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow.sdk import BaseSensorOperator, Context
+
 from homerec_airflow import steps
 from homerec_airflow.errors import translated
 
@@ -29,15 +30,15 @@ class DriftSensor(BaseSensorOperator):
         ``soft_fail``, ``never_fail`` or ``silent_fail``: drift must fail the run.
     """
 
-    template_fields: ClassVar[Sequence[str]] = ("as_of", "model")
+    template_fields: Sequence[str] = ("as_of", "model")
     ui_color = "#fbe5d6"
 
     def __init__(self, *, as_of: str, model: str | None = None, **kwargs: Any) -> None:
         refused = [name for name in _REFUSED if kwargs.get(name)]
         if refused:
             raise ValueError(
-                f"DriftSensor {kwargs.get('task_id')} takes no {', '.join(refused)}: drift must fail "
-                "the run. To let a real change pass, say `homerec drift accept`."
+                f"DriftSensor {kwargs.get('task_id')} takes no {', '.join(refused)}: drift must "
+                "fail the run. To let a real change pass, say `homerec drift accept`."
             )
         super().__init__(**{"mode": "reschedule", "poke_interval": 30, "timeout": 900, **kwargs})
         self.as_of = as_of

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from airflow.sdk.exceptions import AirflowFailException
+
 from homerec.errors import DatabaseError, HomerecError, TransientError
 
 

@@ -1,9 +1,10 @@
 """EvaluationGateOperator: the library's gate as a task."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow.sdk import BaseOperator, Context, SkipMixin
+
 from homerec_airflow import alerts, steps
 from homerec_airflow.errors import translated
 
@@ -11,8 +12,8 @@ from homerec_airflow.errors import translated
 class EvaluationGateOperator(BaseOperator, SkipMixin):
     """Judge the challenger of a date, and promote, hold or reject it.
 
-    The task succeeds whatever the verdict is; only a promotion lets what follows it run. A rejection
-    is also sent as an alert. The verdict is in the log and in XCom (``return_value``).
+    The task succeeds whatever the verdict is; only a promotion lets what follows it run. A
+    rejection is also sent as an alert. The verdict is in the log and in XCom (``return_value``).
 
     Parameters
     ----------
@@ -24,7 +25,7 @@ class EvaluationGateOperator(BaseOperator, SkipMixin):
         Of the operator.
     """
 
-    template_fields: ClassVar[Sequence[str]] = ("model", "as_of")
+    template_fields: Sequence[str] = ("model", "as_of")
     ui_color = "#e2efda"
 
     def __init__(self, *, model: str, as_of: str, **kwargs: Any) -> None:

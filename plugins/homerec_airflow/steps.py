@@ -258,8 +258,8 @@ def _kept(settings: Settings, as_of: date) -> "SnapshotInfo":
     info = load_snapshot(settings, as_of)
     if info is None:
         raise SnapshotError(
-            f"There is no snapshot of {as_of}. Clear the task `snapshot` of this run, or compute it "
-            f"with `homerec features --as-of {as_of}`."
+            f"There is no snapshot of {as_of}. Clear the task `snapshot` of this run, or compute "
+            f"it with `homerec features --as-of {as_of}`."
         )
     return info
 

@@ -28,7 +28,9 @@ def deploy(name: str, home_folder: Path) -> Settings:
         if os.environ.get("CI"):
             pytest.fail(f"{source} is not there")
         pytest.skip(f"{source} is not there")
-    settings = replace(load_settings(ROOT / "config" / "settings" / f"{name}.toml"), home=home_folder)
+    settings = replace(
+        load_settings(ROOT / "config" / "settings" / f"{name}.toml"), home=home_folder
+    )
     embedded.start(settings)
     report = ingest(settings, source=source, mapping=name)
     assert sum(table.n_quarantined for table in report.tables.values()) == 0

@@ -7,8 +7,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from homerec.errors import ArtifactError
 from homerec.artifacts import load_estimator, save_estimator
+from homerec.errors import ArtifactError
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(300, 3)).astype(np.float32)

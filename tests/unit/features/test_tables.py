@@ -200,9 +200,7 @@ def test_pair_share_is_the_pairs_part_of_all_decayed_plays(shard: Shard) -> None
     np.testing.assert_allclose(shares, np.array(weights) / sum(weights), rtol=1e-5)
 
 
-def test_every_feature_is_the_same_alone_and_among_others(
-    info: SnapshotInfo, shard: Shard
-) -> None:
+def test_every_feature_is_the_same_alone_and_among_others(info: SnapshotInfo, shard: Shard) -> None:
     n, m = shard.n_listeners, len(shard.catalog.items)
     listeners, items = np.repeat(np.arange(n), m), np.tile(np.arange(m), n)
     dayparts = (np.arange(n * m) % 5 - 1).astype(np.int8)

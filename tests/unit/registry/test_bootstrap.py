@@ -99,9 +99,3 @@ def test_wrong_settings_are_refused() -> None:
         paired_bootstrap([1.0], [1.0], confidence=1.0)
     with pytest.raises(GateError, match="Clusters are"):
         paired_bootstrap([1.0], [1.0], cluster=[1, 2])
-
-
-def test_training_offers_the_same_function() -> None:
-    from homerec.training.bootstrap import paired_bootstrap as offered
-
-    assert offered is paired_bootstrap

@@ -150,16 +150,12 @@ def test_a_model_without_a_past_is_skipped(tmp_path: Path) -> None:
 
 
 def test_a_model_that_is_switched_off_is_skipped(tmp_path: Path) -> None:
-    reason = skipped(
-        tmp_path, "podcasts", DAYS, [item(2)], models={"podcasts": {"enabled": False}}
-    )
+    reason = skipped(tmp_path, "podcasts", DAYS, [item(2)], models={"podcasts": {"enabled": False}})
     assert reason == "it is switched off in the settings"
 
 
 def test_train_says_what_was_skipped(tmp_path: Path) -> None:
-    settings = build_lake(
-        tmp_path, events=DAYS, items=[item(1, "artist")], listeners=[listener(1)]
-    )
+    settings = build_lake(tmp_path, events=DAYS, items=[item(1, "artist")], listeners=[listener(1)])
     assert train(settings, "podcasts", END).outcome == "skipped"
 
 

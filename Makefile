@@ -88,9 +88,17 @@ format: .venv/.ready-dev ## format the code
 bench: .venv/.ready-dev ## the benchmarks, with their figures
 	@$(BIN)/python -m homerec.bench
 
+.PHONY: up
+up: .venv/.ready ## start Postgres and Airflow, and run the main job through Airflow, to a Home on the screen
+	@$(HOMEREC) up
+
+.PHONY: logs
+logs: ## the last lines that Airflow's processes wrote
+	@$(HOMEREC) logs
+
 .PHONY: down
-down: ## stop what was started
-	@if [ -x $(HOMEREC) ]; then $(HOMEREC) db stop; fi
+down: ## stop everything that was started
+	@if [ -x $(HOMEREC) ]; then $(HOMEREC) down; fi
 
 .PHONY: clean
 clean: down ## remove what was made: data, environment

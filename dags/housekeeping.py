@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG, Param, get_current_context, task
+
 from homerec_airflow import steps
 from homerec_airflow.common import cron, dag_arguments
 from homerec_airflow.errors import translated
@@ -13,12 +14,12 @@ from homerec_airflow.errors import translated
 # Airflow keeps its own database's URL from tasks, so this one is handed the URL under another name.
 CLEAN_AIRFLOW = f"""
 set -eu
-: "${{HOMEREC_AIRFLOW_DATABASE_URL:?must hold, where tasks run, the URL of the database of Airflow}}"
+: "${{HOMEREC_AIRFLOW_DATABASE_URL:?must hold the URL of the database of Airflow}}"
 export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="$HOMEREC_AIRFLOW_DATABASE_URL"
 unset AIRFLOW__CORE__SQL_ALCHEMY_CONN
 before="{{{{ (dag_run.run_after - macros.timedelta(days=params.airflow_days)).isoformat() }}}}"
-exec {shlex.quote(sys.executable)} -m airflow db clean --yes --skip-archive --error-on-cleanup-failure \
-    --clean-before-timestamp "$before"
+exec {shlex.quote(sys.executable)} -m airflow db clean --clean-before-timestamp "$before" \
+    --yes --skip-archive --error-on-cleanup-failure
 """
 
 

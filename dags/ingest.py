@@ -3,6 +3,7 @@
 from typing import Any
 
 from airflow.sdk import DAG, get_current_context, task
+
 from homerec_airflow import steps
 from homerec_airflow.common import dag_arguments, ingest_params
 from homerec_airflow.errors import translated

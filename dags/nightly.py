@@ -12,6 +12,9 @@ from airflow.sdk import (
     task,
 )
 from airflow.sdk.exceptions import AirflowSkipException
+
+from homerec.models.catalogue import read_catalogue
+from homerec.settings import load_settings
 from homerec_airflow import alerts, steps
 from homerec_airflow.common import (
     AS_OF,
@@ -24,9 +27,6 @@ from homerec_airflow.common import (
 )
 from homerec_airflow.drift import DriftSensor
 from homerec_airflow.errors import translated
-
-from homerec.models.catalogue import read_catalogue
-from homerec.settings import load_settings
 
 MODELS = read_catalogue(load_settings())
 NAMES = [model.name for model in MODELS]

@@ -4,13 +4,13 @@ from typing import Any, cast
 
 from airflow.sdk import DAG, Asset, chain, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
+
+from homerec.models.catalogue import ModelEntry, read_catalogue
+from homerec.settings import load_settings
 from homerec_airflow import steps
 from homerec_airflow.common import AS_OF, as_of_param, cron, dag_arguments, resolve_as_of
 from homerec_airflow.errors import translated
 from homerec_airflow.gate import EvaluationGateOperator
-
-from homerec.models.catalogue import ModelEntry, read_catalogue
-from homerec.settings import load_settings
 
 
 @task

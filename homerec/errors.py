@@ -57,6 +57,10 @@ class UnknownModel(HomerecError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class BenchmarkError(HomerecError, ValueError):
+    """A benchmark's two ways do not give the same answer, so no ratio of theirs means anything."""
+
+
 class RegistryError(HomerecError, ValueError):
     """The registry has no such version, or refuses what was asked of it."""
 
@@ -79,3 +83,7 @@ class ReleaseError(HomerecError, ValueError):
 
 class DatabaseError(HomerecError):
     """Postgres cannot be started, reached or migrated."""
+
+
+class StackError(HomerecError):
+    """Airflow's processes cannot be started or reached, or a run of theirs failed."""

@@ -84,7 +84,7 @@ def tidy(settings: Settings, days: int, *, dry_run: bool = False) -> TidyReport:
     ------
     SettingsError
         ``days`` is below 1.
-    DatabaseError, TransientError, RegistryError
+    DatabaseError, TransientError, RegistryError, ArtifactError
         It cannot be told what is needed; then nothing is removed.
     """
     if days < 1:

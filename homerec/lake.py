@@ -5,6 +5,7 @@ beside the target and rename it.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -140,6 +141,15 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Let one process at a time make ``target``; the others wait."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_name(f".{target.name}.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def write_parquet(table: pa.Table, target: Path) -> None:

@@ -1,6 +1,7 @@
 """Commands for what backends read: home."""
 
 import argparse
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -21,24 +22,43 @@ def add_commands(commands: Any) -> None:
 
 
 def _home(settings: Settings, arguments: argparse.Namespace) -> int:
-    from homerec.release import home
     from homerec.release.reading import example_listener
 
     listener = arguments.listener or example_listener(settings)
-    cards = home(settings, listener, arguments.moment, arguments.market)
+    print_home(settings, listener, arguments.moment, arguments.market, rows=arguments.rows)
+    return 0
+
+
+def print_home(
+    settings: Settings,
+    listener: str,
+    moment: datetime | None = None,
+    market: str | None = None,
+    *,
+    rows: bool = False,
+) -> None:
+    """Print a listener's Home: shelves and cards, or every column of every card.
+
+    Raises
+    ------
+    ReleaseError
+        There is no live release.
+    """
+    from homerec.release import home
+
+    cards = home(settings, listener, moment, market)
     if cards.empty:
         raise ReleaseError("There is no live release to read from. Make one: homerec night")
-    if arguments.rows:
+    if rows:
         print(table(list(cards.columns), cards.itertuples(index=False)))
-        return 0
+        return
     print(f"Home of {listener}, release {cards['release_id'].iloc[0]}", end="")
     print(f" as of {cards['as_of'].iloc[0]}")
     for _, shelf in cards.groupby("shelf_position", sort=True):
         print(f"\n{shelf['shelf_title'].iloc[0]}")
         print(_cards(shelf))
     quoted = listener.replace("'", "''")
-    print(f"\nThe query: SELECT * FROM home('{quoted}');")  # noqa: S608 - for people to copy
-    return 0
+    print(f"\nThe query:     SELECT * FROM home('{quoted}');")  # noqa: S608 - for people to copy
 
 
 def _cards(shelf: pd.DataFrame) -> str:

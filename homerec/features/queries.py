@@ -9,7 +9,8 @@ import duckdb
 from homerec.errors import EmptyInput
 from homerec.lake import Lake, read_sql
 
-_LAKE_TABLES: Final = ("listeners", "items", "signup_picks")
+#: What features are made of beside events.
+LAKE_TABLES: Final = ("listeners", "items", "signup_picks")
 
 
 def card_parameters(
@@ -77,7 +78,7 @@ def expose_lake(
     EmptyInput
         There are no listeners or no items yet.
     """
-    for name in _LAKE_TABLES:
+    for name in LAKE_TABLES:
         path = Path(listeners) if name == "listeners" and listeners else lake.table(name)
         if path.exists():
             connection.read_parquet(str(path)).create_view(name, replace=True)

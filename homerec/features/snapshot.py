@@ -15,12 +15,20 @@ import duckdb
 
 from homerec import __version__
 from homerec.errors import EmptyInput, SnapshotError
-from homerec.features.queries import card_parameters, create_table, expose_lake, with_card
+from homerec.features.queries import (
+    LAKE_TABLES,
+    card_parameters,
+    create_table,
+    expose_lake,
+    with_card,
+)
 from homerec.lake import (
     Lake,
     atomic_folder,
+    checksum,
     checksum_text,
     connect,
+    locked,
     read_json,
     read_sql,
     write_json,
@@ -107,8 +115,12 @@ def event_files(settings: Settings, as_of: date) -> list[Path]:
     ]
 
 
-def _fingerprint(files: list[Path]) -> str:
-    return checksum_text([f"{p.parent.name}/{p.name}:{p.stat().st_size}" for p in files])
+def _fingerprint(settings: Settings, files: list[Path]) -> str:
+    """Tell whether the input changed: event files by name and size, the small tables by content."""
+    lake = Lake(settings.home)
+    tables = (lake.table(name) for name in LAKE_TABLES)
+    parts = [f"{p.name}:{checksum(p)}" for p in tables if p.exists()]
+    return checksum_text([*parts, *(f"{p.parent.name}/{p.name}:{p.stat().st_size}" for p in files)])
 
 
 def load_snapshot(settings: Settings, as_of: date) -> SnapshotInfo | None:
@@ -162,27 +174,41 @@ def ensure_snapshot(
     SnapshotError
         Training asks for a snapshot that failed its drift check.
     """
-    kept = load_snapshot(settings, as_of)
-    files = event_files(settings, as_of)
-    if kept is not None and not rebuild:
-        if writer == "training" and kept.passed is False:
-            raise SnapshotError(
-                f"The snapshot of {as_of} failed its drift check, so no model may learn from it. "
-                f"See {kept.folder / 'drift.json'}; mend the data and run "
-                f"`homerec features --as-of {as_of} --rebuild`."
+    # Models are retrained side by side and share snapshots: one computes, the others wait for it.
+    with locked(Lake(settings.home).snapshot(as_of)):
+        kept = load_snapshot(settings, as_of)
+        files = event_files(settings, as_of)
+        if kept is not None and not rebuild and _usable(settings, kept, files, writer):
+            return _logged(kept) if writer == "night" else kept
+        if not files:
+            raise EmptyInput(
+                f"The lake has no event before {as_of} 00:00 UTC. Ingest events first: "
+                "`homerec ingest`."
             )
-        same_sql = kept.manifest["sql_checksum"] == sql_checksum()
-        same_events = kept.manifest["events_fingerprint"] == _fingerprint(files)
-        logged = kept.manifest["writer"] == "night"
-        if same_sql and (same_events or (writer == "training" and logged)):
-            return kept
-    if not files:
-        raise EmptyInput(
-            f"The lake has no event before {as_of} 00:00 UTC. Ingest events first: "
-            "`homerec ingest`."
+        known_at = kept.known_at if kept else default_known_at(settings, as_of)
+        return _build(settings, as_of, known_at, files, writer, progress)
+
+
+def _usable(settings: Settings, kept: SnapshotInfo, files: list[Path], writer: Writer) -> bool:
+    if writer == "training" and kept.passed is False:
+        raise SnapshotError(
+            f"The snapshot of {kept.as_of} failed its drift check, so no model may learn from it. "
+            f"See {kept.folder / 'drift.json'}; mend the data and run "
+            f"`homerec features --as-of {kept.as_of} --rebuild`."
         )
-    known_at = kept.known_at if kept else default_known_at(settings, as_of)
-    return _build(settings, as_of, known_at, files, writer, progress)
+    same_sql = kept.manifest["sql_checksum"] == sql_checksum()
+    same_input = kept.manifest["input_fingerprint"] == _fingerprint(settings, files)
+    logged = kept.manifest["writer"] == "night"
+    return bool(same_sql and (same_input or (writer == "training" and logged)))
+
+
+def _logged(kept: SnapshotInfo) -> SnapshotInfo:
+    """Mark a snapshot as one that a night serves from."""
+    if kept.manifest["writer"] != "night":
+        manifest = {**kept.manifest, "writer": "night"}
+        write_json(manifest, kept.folder / "manifest.json")
+        return SnapshotInfo(kept.folder, kept.as_of, manifest)
+    return kept
 
 
 def _build(
@@ -215,7 +241,7 @@ def _build(
             "last_day": days[1] if days else None,
             "volumes": _volumes(connection, as_of),
             "sql_checksum": sql_checksum(),
-            "events_fingerprint": _fingerprint(files),
+            "input_fingerprint": _fingerprint(settings, files),
             "writer": writer,
             "homerec": __version__,
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),

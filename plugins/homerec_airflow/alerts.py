@@ -76,8 +76,10 @@ def describe_failure(context: Mapping[str, Any]) -> tuple[str, str]:
     run = context.get("dag_run")
     ti = context.get("task_instance") or context.get("ti")
     dag_id = str(getattr(run, "dag_id", "") or getattr(context.get("dag"), "dag_id", "a DAG"))
-    task_id = str(getattr(ti, "task_id", "") or "unknown task")
-    lines = [f"DAG {dag_id}, run {getattr(run, 'run_id', 'unknown')}, task {task_id}."]
+    run_id = getattr(run, "run_id", None) or context.get("run_id", "unknown")
+    task_id = str(getattr(ti, "task_id", ""))
+    at = f" at {task_id}" if task_id else ""
+    lines = [f"DAG {dag_id}, run {run_id}{at}."]
     for what in ("exception", "reason"):
         if context.get(what):
             lines.append(f"{what}: {context[what]}")
@@ -86,7 +88,7 @@ def describe_failure(context: Mapping[str, Any]) -> tuple[str, str]:
         lines.append(f"Log: {url}")
     lines.append("The live release stays live.")
     lines.append(_RUNBOOK.format(_section(dag_id, task_id)))
-    return f"homerec: {dag_id} failed at {task_id}", "\n".join(lines)
+    return f"homerec: {dag_id} failed{at}", "\n".join(lines)
 
 
 def _section(dag_id: str, task_id: str) -> str:

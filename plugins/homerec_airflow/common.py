@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-import pendulum
 from airflow.sdk import Asset, CronTriggerTimetable, Param, get_current_context, task
 
 from homerec_airflow.alerts import alert_failure, alert_run
@@ -18,6 +17,8 @@ AS_OF: Final = f"{{{{ ti.xcom_pull(task_ids='{AS_OF_TASK}') }}}}"
 #: Told when a release went live; its extra has ``release_id`` and ``as_of``.
 RELEASE: Final = Asset("homerec_release")
 
+#: How long ago a new deployment's first run may have been due.
+FIRST_RUN_GRACE: Final = timedelta(minutes=5)
 _RUNBOOK: Final = "What to do when it fails: docs/runbook.md#{}."
 
 
@@ -36,7 +37,6 @@ def dag_arguments(description: str, section: str, tags: tuple[str, ...] = ()) ->
     return {
         "description": description,
         "doc_md": f"{description}\n\n{_RUNBOOK.format(section)}",
-        "start_date": pendulum.datetime(2010, 1, 1, tz="UTC"),
         "catchup": False,
         "max_active_runs": 1,
         "dagrun_timeout": timedelta(hours=12),
@@ -53,8 +53,12 @@ def dag_arguments(description: str, section: str, tags: tuple[str, ...] = ()) ->
 
 
 def cron(expression: str) -> CronTriggerTimetable:
-    """Return a schedule whose logical date is the moment it is due, UTC."""
-    return CronTriggerTimetable(expression, timezone="UTC")
+    """Return a schedule whose logical date is the moment it is due, UTC.
+
+    A new deployment waits for the next one (no start date is given, and none is run in arrears),
+    unless one was due in the last minutes: the DAG may be parsed anew between due and started.
+    """
+    return CronTriggerTimetable(expression, timezone="UTC", run_immediately=FIRST_RUN_GRACE)
 
 
 def as_of_param() -> Param:

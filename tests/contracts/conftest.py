@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import date
 
 import pytest
-from support.taste import taste_lake
 
 from homerec.features.snapshot import SnapshotInfo, ensure_snapshot
 from homerec.features.tables import Catalog, Shard, load_catalog, load_shard
+from support.taste import taste_lake
 
 
 @dataclass(frozen=True)

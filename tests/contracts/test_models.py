@@ -86,9 +86,9 @@ def test_source_overrides_change_only_what_they_name() -> None:
     by_name = {s.name: s for s in changed.sources}
     assert by_name["als"] == SourceSpec("als", 7, {"context_types": ("artist",), "factors": 4})
     assert by_name["popular"] == SourceSpec("popular", 3, {"column": "n_starts_28d"})
-    assert by_name["co_listening"] == {s.name: s for s in spec_of("podcasts").sources}[
-        "co_listening"
-    ]
+    assert (
+        by_name["co_listening"] == {s.name: s for s in spec_of("podcasts").sources}["co_listening"]
+    )
     assert [s.name for s in changed.sources] == [s.name for s in spec_of("podcasts").sources]
 
 

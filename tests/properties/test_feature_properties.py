@@ -12,8 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
-from support.lake import Row, build_lake, event, item, listener, pick, write_events
-from support.taste import fit_data, make_source
 
 from homerec.candidates.base import Query
 from homerec.candidates.union import SourceLimit, union
@@ -23,6 +21,8 @@ from homerec.features.recompute import verify_snapshot
 from homerec.features.snapshot import TABLES, SnapshotInfo, ensure_snapshot
 from homerec.features.tables import iter_shards, load_catalog
 from homerec.lake import Lake
+from support.lake import Row, build_lake, event, item, listener, pick, write_events
+from support.taste import fit_data, make_source
 
 AS_OF = date(2026, 3, 30)
 MIDNIGHT = datetime(2026, 3, 30)  # noqa: DTZ001
@@ -122,7 +122,7 @@ def test_an_event_after_as_of_or_known_at_changes_no_feature(
         assert after.manifest["volumes"] == volumes
 
 
-@QUICK
+@profile(QUICK, max_examples=20)
 @given(PAST, st.randoms(use_true_random=False), st.integers(1, 3))
 def test_neither_the_order_nor_the_files_of_events_change_a_bit(
     past: list[Row], random: Any, n_files: int
@@ -188,7 +188,7 @@ def by_key(info: SnapshotInfo, size: int, fit_threads: int) -> dict[tuple[int, i
     return found
 
 
-@QUICK
+@profile(QUICK, max_examples=10)
 @given(PAST)
 def test_shards_and_threads_change_neither_candidates_nor_features(past: list[Row]) -> None:
     with lake(past) as settings:

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from support.lake import Row, build_lake, event, item, listener, pick
 
 from homerec.candidates.base import CandidateSource, FitData
 from homerec.features.tables import Catalog, Shard
 from homerec.models.spec import SOURCES
 from homerec.settings import Settings
+from support.lake import Row, build_lake, event, item, listener, pick
 
 N_GROUP = 18
 SHOWS = {"a": list(range(1, 13)), "b": list(range(13, 25))}

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from support.lake import Row, build_lake, event, item, listener
 
 from homerec.models import get_model
 from homerec.models.spec import ModelSpec
 from homerec.settings import Settings
+from support.lake import Row, build_lake, event, item, listener
 
 START: Final = datetime(2026, 2, 1)  # noqa: DTZ001
 N_DAYS: Final = 42

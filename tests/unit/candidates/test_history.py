@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.lake import build_lake, event, item, listener, pick
 
 from homerec.candidates.base import Query
 from homerec.candidates.by_tags import ByTagsSource, NewItemsSource
@@ -14,6 +13,7 @@ from homerec.candidates.history import History
 from homerec.candidates.popular import PopularSource
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import Shard, load_catalog, load_shard
+from support.lake import build_lake, event, item, listener, pick
 from support.taste import fit_data
 
 AS_OF = date(2026, 3, 10)
@@ -21,9 +21,7 @@ AS_OF = date(2026, 3, 10)
 
 def shard_of(tmp_path: Path, events: list[dict], items: list[dict], **more: list) -> Shard:
     listeners = more.pop("listeners", [listener(k) for k in (1, 2, 3, 4)])
-    settings = build_lake(
-        tmp_path, events=events, items=items, listeners=listeners, tables=more
-    )
+    settings = build_lake(tmp_path, events=events, items=items, listeners=listeners, tables=more)
     info = ensure_snapshot(settings, AS_OF, writer="night")
     return load_shard(info, load_catalog(info), 0, 100)
 

@@ -4,9 +4,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from support.lake import build_lake, event, feature_rows, item, listener, only
 
 from homerec.features.queries import with_card
+from homerec.lake import Lake
+from homerec.settings import Settings
+from support.lake import build_lake, event, feature_rows, item, listener, only, write_events
 
 AS_OF = date(2026, 3, 10)
 ARTIST, ALBUM, PLAYLIST, SHOW = 1, 2, 3, 4
@@ -63,6 +65,18 @@ def test_a_play_counts_when_it_started_before_as_of_and_arrived_before_known_at(
     late = event(1, started_at, arrived_at=arrived_at, show=SHOW)
     rows = daily(tmp_path, first, late)
     assert [r["item"] for r in rows] == ([ARTIST, SHOW] if counts else [ARTIST])
+
+
+def test_a_play_at_as_of_does_not_count_even_in_a_file_of_the_day_before(tmp_path: Path) -> None:
+    daily(tmp_path, event(1, "2026-03-09T12:00", artist=ARTIST))
+    lake = Lake(tmp_path)
+    misplaced = [event(1, at, show=SHOW) for at in ("2026-03-09T23:59:59", "2026-03-10T00:00")]
+    write_events(lake, [misplaced[1]], name="other")
+    write_events(lake, [misplaced[0]], name="part-1")
+    day = lake.partitions("events")
+    (day / "date=2026-03-10" / "other.parquet").rename(day / "date=2026-03-09" / "other.parquet")
+    rows = feature_rows(Settings(home=tmp_path, threads=1), AS_OF)["daily"]
+    assert [(r["item"], r["n_plays"]) for r in rows] == [(ARTIST, 1), (SHOW, 1)]
 
 
 def test_the_day_is_the_utc_date(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.lake import build_lake, event, feature_rows, item, listener, only, pick
 
 # A Tuesday.
@@ -91,8 +92,11 @@ def test_a_market_counts_its_own_listeners(tmp_path: Path) -> None:
     listeners = [
         listener(1, "DE"), listener(2, "DE", registered_at="2026-02-08"),
         listener(3, "DE", registered_at="2026-02-07T23:59"), listener(4, "US"),
+        listener(5, "DE", registered_at="2026-02-08T12:00"),
     ]  # fmt: skip
     events = [
+        # Listener 5 started 28 days and a half before.
+        event(5, "2026-02-09T12:00", show=1),
         # Listener 1 started long ago and plays still; 2 and 3 started 5 and 20 days before.
         event(1, "2026-01-05T12:00", show=1), event(1, "2026-03-08T12:00", show=1),
         event(2, "2026-03-05T12:00", show=1), event(2, "2026-03-06T12:00", show=1),
@@ -100,17 +104,17 @@ def test_a_market_counts_its_own_listeners(tmp_path: Path) -> None:
     ]  # fmt: skip
     rows = tables(tmp_path, events, listeners=listeners)
     de, us = only(rows["item_market"], market="DE"), only(rows["item_market"], market="US")
-    assert (de["n_listeners"], de["n_listeners_7d"], de["n_listeners_28d"]) == (3, 2, 3)
+    assert (de["n_listeners"], de["n_listeners_7d"], de["n_listeners_28d"]) == (4, 2, 3)
     assert (de["n_starts_7d"], de["n_starts_28d"]) == (1, 2)
     assert (de["n_plays_7d"], de["n_plays_28d"]) == (3, 4)
     # Listener 2 is 30 days old on as_of, listener 3 a minute more.
     assert de["n_new_listener_plays_28d"] == 2
     assert de["n_new_listener_starts_28d"] == 2
-    assert de["decay_60d"] == close(sum(2 ** (-age / 60) for age in (64, 2, 5, 4, 20)))
+    assert de["decay_60d"] == close(sum(2 ** (-age / 60) for age in (64, 2, 5, 4, 20, 29)))
     assert (us["n_listeners"], us["n_listeners_28d"], us["n_plays_28d"]) == (1, 0, 0)
 
     total = rows["item"][0]
-    assert (total["n_listeners"], total["n_listeners_28d"]) == (4, 3)
+    assert (total["n_listeners"], total["n_listeners_28d"]) == (5, 3)
     assert (total["n_starts_7d"], total["n_starts_28d"]) == (1, 2)
     assert (total["n_plays_7d"], total["n_plays_28d"]) == (3, 4)
     assert total["plays_per_listener"] == close(4 / 3)

@@ -6,7 +6,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.lake import build_lake, event, item, listener, pick, write_events, write_table
 
 from homerec.errors import EmptyInput, SnapshotError
 from homerec.features import snapshot as snapshots
@@ -21,6 +20,7 @@ from homerec.features.snapshot import (
 )
 from homerec.lake import Lake, write_json
 from homerec.settings import Settings
+from support.lake import build_lake, event, item, listener, pick, write_events, write_table
 
 AS_OF = date(2026, 3, 10)
 

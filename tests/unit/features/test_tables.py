@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.lake import build_lake, event, item, listener, pick
 
 from homerec.errors import TrainingError
 from homerec.features.assembly import FEATURES, Pairs, assemble
@@ -20,6 +19,7 @@ from homerec.features.tables import (
 )
 from homerec.models import get_model, model_names
 from homerec.settings import Settings
+from support.lake import build_lake, event, item, listener, pick
 
 AS_OF = date(2026, 3, 10)
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.lake import build_lake, event, item, listener
-from support.weeks import END, spec_of, week_lake
 
 from homerec.features.assembly import Pairs
 from homerec.features.snapshot import SnapshotInfo, ensure_snapshot
@@ -16,6 +14,8 @@ from homerec.models import get_model
 from homerec.models.fitted import FittedModel, baseline_pairs, list_numbers, rank, used_sources
 from homerec.settings import Settings
 from homerec.training.fitting import Plan, fit_model
+from support.lake import build_lake, event, item, listener
+from support.weeks import END, spec_of, week_lake
 
 NAMES = ["playlists", "podcasts", "shortcuts"]
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import pytest
-from support.weeks import END, spec_of, week_lake
 
 from homerec.features.snapshot import ensure_snapshot
 from homerec.models.fitted import FittedModel
@@ -11,6 +10,7 @@ from homerec.models.spec import ModelSpec
 from homerec.settings import Settings
 from homerec.training.fitting import Plan, SnapshotView, TrainingSet, fit_model
 from homerec.training.labels import Labels, read_labels
+from support.weeks import END, spec_of, week_lake
 
 
 @dataclass(frozen=True)

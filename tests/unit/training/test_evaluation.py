@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.lake import build_lake, event, item, listener
 
 from homerec.features.assembly import Pairs
 from homerec.features.snapshot import ensure_snapshot
@@ -16,6 +15,7 @@ from homerec.models.fitted import rank
 from homerec.models.spec import ModelSpec
 from homerec.training.evaluation import Result, evaluate, is_hit, segment, shard_labels
 from homerec.training.labels import Labels, read_labels
+from support.lake import build_lake, event, item, listener
 
 AS_OF = date(2026, 3, 10)
 SHOWS = [item(n) for n in (1, 2, 3, 4)]

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.lake import build_lake, event, item, listener
-from support.weeks import END, spec_of, week_lake
 
 from homerec.errors import SnapshotError, TrainingError
 from homerec.features.snapshot import ensure_snapshot
@@ -19,6 +17,8 @@ from homerec.training.challenge import challenge_folder, make_challenger, read_c
 from homerec.training.fitting import Plan, SnapshotView, fit_model, has_items, training_set
 from homerec.training.labels import read_labels
 from homerec.training.run import decide, train
+from support.lake import build_lake, event, item, listener
+from support.weeks import END, spec_of, week_lake
 
 T = date(2026, 3, 31)
 
@@ -66,6 +66,17 @@ def test_every_list_keeps_its_hits_and_some_of_the_rest(trained: Any) -> None:
     # The few are among the many.
     rows = {row.tobytes() for row in whole.features}
     assert all(row.tobytes() in rows for row in small.features)
+
+
+def test_which_unplayed_candidates_are_kept_is_drawn_by_the_seed(trained: Any) -> None:
+    few = replace(trained.model, spec=replace(trained.spec, negatives=3))
+    drawn = [
+        training_set(replace(trained.settings, seed=seed), few, trained.gate, trained.labels)
+        for seed in (1, 1, 2)
+    ]
+    np.testing.assert_array_equal(drawn[0].features, drawn[1].features)
+    np.testing.assert_array_equal(drawn[0].groups, drawn[2].groups)
+    assert not np.array_equal(drawn[0].features, drawn[2].features, equal_nan=True)
 
 
 def test_too_many_lists_are_thinned_by_listener(trained: Any) -> None:

@@ -1,6 +1,9 @@
 """Fitted models before the gate: a true one passes, one of shuffled labels does not."""
 
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,8 +12,10 @@ import pytest
 from homerec.models.fitted import FittedModel, baseline_pairs
 from homerec.registry.gate import Evaluation, Thresholds, judge
 from homerec.registry.verdict import Verdict
+from homerec.training import challenge
 from homerec.training.challenge import contender
 from homerec.training.evaluation import Result, evaluate
+from homerec.training.fitting import SnapshotView
 
 LIMITS = Thresholds(0.02, 0.0, 0.02, tolerance=0.01, min_listeners=50)
 
@@ -82,3 +87,20 @@ def test_shards_change_no_result(trained: Any) -> None:
         for kind, values in whole.segments.items():
             np.testing.assert_array_equal(values, part.segments[kind])
         assert whole.coverage == part.coverage
+
+
+def test_the_saved_artifact_is_tried_on_the_first_shard_that_has_somebody(
+    trained: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Listener 1 registered long ago: with one listener a shard, the first one has nobody.
+    spec = replace(trained.spec, max_tenure_days=60)
+    model = replace(trained.model, spec=spec)
+    flipped = spec.build_ranker(0).fit(
+        trained.learned.features, 1 - trained.learned.labels, trained.learned.groups
+    )
+    view = SnapshotView(replace(trained.settings, shard_listeners=1), trained.gate.info)
+    assert len(spec.eligible(next(iter(view.shards())))) == 0
+    monkeypatch.setattr(challenge, "read_artifact", lambda folder: SimpleNamespace(values={}))
+    for saved, equal in ((model, True), (replace(model, ranker=flipped), False)):
+        monkeypatch.setattr(challenge, "load_folder", lambda folder, values, s=saved: s)
+        assert challenge._round_trip_equal(tmp_path, model, view) is equal

@@ -5,12 +5,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from support.lake import build_lake, event, item, listener
 
 from homerec.features.snapshot import ensure_snapshot
 from homerec.models import get_model
 from homerec.models.spec import ModelSpec
 from homerec.training.labels import Labels, lists_with_hits, read_labels, window_files
+from support.lake import build_lake, event, item, listener
 
 START = date(2026, 3, 10)
 ITEMS = [item(1), item(2), item(3, "playlist"), item(4, "artist"), item(5, "album")]

@@ -1,0 +1,81 @@
+"""Measuring a step in a process of its own: wall seconds and peak memory."""
+
+import os
+import resource
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+_STATUS: Final = Path("/proc/self/status")
+
+
+@dataclass(frozen=True)
+class Measured(Generic[T]):
+    """What a step gave, and what it took.
+
+    Attributes
+    ----------
+    value : object
+        What the function returned.
+    seconds : float
+        Wall time of the call, start of the process and imports apart.
+    peak_mib : float
+        Largest resident memory of the process, MiB.
+    """
+
+    value: T
+    seconds: float
+    peak_mib: float
+
+
+def apart(function: Callable[..., T], *arguments: Any) -> Measured[T]:
+    """Call a function in a fresh process, so that its peak memory is its own.
+
+    Parameters
+    ----------
+    function : callable
+        Of a module; it, its arguments and what it returns cross to the other process.
+    *arguments : object
+
+    Returns
+    -------
+    Measured
+
+    Raises
+    ------
+    Exception
+        What the function raised, with the traceback of the other process.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_measure, function, arguments).result()
+
+
+def _measure(function: Callable[..., T], arguments: tuple[Any, ...]) -> Measured[T]:
+    started = time.perf_counter()
+    value = function(*arguments)
+    return Measured(value, time.perf_counter() - started, peak_mib())
+
+
+def peak_mib() -> float:
+    """Largest resident memory of this process so far, MiB.
+
+    Notes
+    -----
+    Linux carries ``ru_maxrss`` of a parent over to what it starts; ``VmHWM`` is the process's own.
+    """
+    if _STATUS.exists():
+        for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def one_blas_thread() -> None:
+    """Let BLAS use one thread, here and in what is started, as the CLI and the stack do."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -1,0 +1,35 @@
+"""The whole night: training before it, then every step from the snapshot to the pointer."""
+
+from homerec.bench.report import Line, Result
+from homerec.bench.workbench import Workbench
+
+_GOAL_SECONDS = "under 90 at 100,000"
+_GOAL_MEMORY = "under 4,096 at 100,000"
+
+
+def run(bench: Workbench) -> Result:
+    """Measure wall time by step, peak memory, and the trainings."""
+    lines = []
+    for name, trained in bench.trained.items():
+        lines.append(Line(f"training of {name}", "s", trained.seconds))
+        lines.append(Line(f"training of {name}, peak memory", "MiB", trained.peak_mib))
+    night = bench.night
+    report = night.value
+    lines += [Line(f"night: {step}", "s", value) for step, value in report.seconds.items()]
+    lines.append(Line("night, from snapshot to pointer", "s", night.seconds))
+    lines.append(Line("ingest and night", "s", bench.ingested.seconds + night.seconds, None,
+                      _GOAL_SECONDS))  # fmt: skip
+    lines.append(Line("night, peak memory", "MiB", night.peak_mib, None, _GOAL_MEMORY))
+    events = bench.ingested.value.tables["events"].written
+    modes = ", ".join(f"{model.model} {model.mode}" for model in report.plan.models)
+    release = report.release
+    state = f"release {release.release_id} is {release.status}" if release else "not published"
+    return Result(
+        "night",
+        tuple(lines),
+        (
+            f"{bench.listeners:,} listeners, {events:,} events in {bench.days} days; {modes}; "
+            f"{state}. Peaks are of homerec's process, Postgres apart.",
+            "Ingest is of all days at once, as on a first night; later nights ingest one day.",
+        ),
+    )

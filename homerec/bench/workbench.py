@@ -1,0 +1,157 @@
+"""What benchmarks share: a deployment of their own, made step by step and only as far as needed.
+
+Every step runs in a process of its own and keeps its measurement, so that a benchmark of a step and
+the preparation of a later one are the same run.
+"""
+
+import shutil
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import cached_property
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Final, Self
+
+from homerec.bench.measuring import Measured, apart
+from homerec.bench.report import say
+from homerec.database import embedded
+from homerec.features.snapshot import SnapshotInfo, ensure_snapshot
+from homerec.ingest import IngestReport, ingest
+from homerec.lake import Lake
+from homerec.models import model_names
+from homerec.night import NightReport, run_night
+from homerec.settings import Settings
+from homerec.training.run import TrainReport, train
+from homerec.world import WorldReport, generate
+
+#: Enough for the label windows of every model, as in the goals.
+DEFAULT_DAYS: Final = 60
+DEFAULT_LISTENERS: Final = 20_000
+
+
+@dataclass
+class Workbench:
+    """A temporary deployment.
+
+    Parameters
+    ----------
+    settings : Settings
+        Its ``home`` is the temporary folder.
+    listeners, days : int
+        Size of the world.
+    """
+
+    settings: Settings
+    listeners: int = DEFAULT_LISTENERS
+    days: int = DEFAULT_DAYS
+
+    @classmethod
+    def make(
+        cls, settings: Settings, listeners: int, days: int, work: Path | None = None
+    ) -> "Workbench":
+        """Make the folder of a new deployment below ``work``, by default below ``home/tmp``.
+
+        Parameters
+        ----------
+        settings : Settings
+            Of the deployment at hand; its threads, limits and models are used, its data is not.
+        listeners, days : int
+        work : Path, optional
+        """
+        folder = work or settings.home / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        home = Path(mkdtemp(prefix="bench-", dir=folder)).resolve()
+        own = replace(
+            settings, home=home, database_url=None, mlflow_tracking_uri=None, history_days=None
+        )
+        return cls(own, listeners, days)
+
+    def __enter__(self) -> Self:
+        """Start nothing yet."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Stop the database, if one was started, and remove everything."""
+        try:
+            embedded.remove(self.settings)
+        finally:
+            shutil.rmtree(self.settings.home, ignore_errors=True)
+
+    @property
+    def lake(self) -> Lake:
+        """Paths of the deployment."""
+        return Lake(self.settings.home)
+
+    @property
+    def as_of(self) -> date:
+        """The day after the world's last one."""
+        return self.world.value.start + timedelta(days=self.days)
+
+    @cached_property
+    def world(self) -> Measured[WorldReport]:
+        """The simulated app's data in the inbox."""
+        say(f"world of {self.listeners:,} listeners and {self.days} days")
+        return apart(_world, self.lake.inbox, self.listeners, self.days, self.settings)
+
+    @cached_property
+    def ingested(self) -> Measured[IngestReport]:
+        """The lake."""
+        inbox = self.world.value.out
+        say("ingest")
+        return apart(_ingest, self.settings, inbox)
+
+    @cached_property
+    def database(self) -> Settings:
+        """The deployment with its Postgres running."""
+        say("embedded Postgres")
+        embedded.start(self.settings)
+        return self.settings
+
+    @cached_property
+    def trained(self) -> dict[str, Measured[TrainReport]]:
+        """A version of every model, judged by the gate."""
+        self.need_lake()
+        settings = self.database
+        reports = {}
+        for name in sorted(model_names()):
+            say(f"training of {name}")
+            reports[name] = apart(train, settings, name, self.as_of)
+        return reports
+
+    @cached_property
+    def night(self) -> Measured[NightReport]:
+        """A live release, from a snapshot computed anew."""
+        _ = self.trained
+        settings = self.database
+        shutil.rmtree(self.lake.snapshot(self.as_of), ignore_errors=True)
+        say("night")
+        return apart(run_night, settings, self.as_of)
+
+    def rebuild_snapshot(self) -> Measured[SnapshotInfo]:
+        """Compute the snapshot anew."""
+        self.need_lake()
+        say("snapshot")
+        return apart(_snapshot, self.settings, self.as_of)
+
+    def need_lake(self) -> None:
+        """See that the lake is filled."""
+        _ = self.ingested
+
+
+def _world(out: Path, listeners: int, days: int, settings: Settings) -> WorldReport:
+    return generate(
+        out,
+        listeners=listeners,
+        days=days,
+        seed=settings.seed,
+        threads=settings.n_threads,
+        progress=False,
+    )
+
+
+def _ingest(settings: Settings, source: Path) -> IngestReport:
+    return ingest(settings, source=source)
+
+
+def _snapshot(settings: Settings, as_of: date) -> SnapshotInfo:
+    return ensure_snapshot(settings, as_of, writer="night", rebuild=True)

@@ -1,0 +1,113 @@
+"""Airflow's REST API, as much of it as running the main job needs."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from homerec.errors import StackError, TransientError
+
+_TIMEOUT: Final = 30.0
+_NOT_FOUND: Final = 404
+_UNAUTHORIZED: Final = 401
+
+
+@dataclass
+class Api:
+    """A client that logs in by itself.
+
+    Parameters
+    ----------
+    url : str
+        Of the API server, such as ``http://127.0.0.1:8080``.
+    user, password : str
+        Who logs in.
+    """
+
+    url: str
+    user: str
+    password: str
+    _token: str = ""
+
+    def health(self) -> dict[str, str]:
+        """State of each component, such as ``healthy``; empty while nobody answers."""
+        try:
+            found = self._send("GET", "/api/v2/monitor/health", None, authorized=False)
+        except (TransientError, StackError):
+            return {}
+        return {
+            name: str(part["status"])
+            for name, part in found.items()
+            if isinstance(part, dict) and part.get("status") is not None
+        }
+
+    def get(self, path: str) -> Any:
+        """Read a path below ``/api/v2``."""
+        return self._send("GET", f"/api/v2{path}", None)
+
+    def exists(self, path: str) -> bool:
+        """Whether a path below ``/api/v2`` is there."""
+        try:
+            self.get(path)
+        except StackError as error:
+            if "404" in str(error):
+                return False
+            raise
+        return True
+
+    def trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
+        """Trigger a DAG and return the run's id."""
+        body = {"logical_date": None, "conf": dict(conf)}
+        return str(self._send("POST", f"/api/v2/dags/{dag}/dagRuns", body)["dag_run_id"])
+
+    def _login(self) -> None:
+        body = {"username": self.user, "password": self.password}
+        found = self._send("POST", "/auth/token", body, authorized=False)
+        self._token = str(found["access_token"])
+
+    def _send(
+        self, method: str, path: str, body: Mapping[str, Any] | None, *, authorized: bool = True
+    ) -> Any:
+        if authorized and not self._token:
+            self._login()
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if authorized:
+            headers["Authorization"] = f"Bearer {self._token}"
+        data = None if body is None else json.dumps(body).encode("utf-8")
+        request = urllib.request.Request(  # noqa: S310 - http on this machine
+            f"{self.url}{path}", data=data, headers=headers, method=method
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            if error.code == _UNAUTHORIZED and authorized and self._token:
+                self._token = ""
+                return self._send(method, path, body)
+            text = error.read().decode("utf-8", errors="replace")[:500]
+            raise StackError(f"Airflow answered {error.code} to {method} {path}: {text}") from error
+        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+            raise TransientError(f"Airflow at {self.url} does not answer: {error}.") from error
+
+
+def wait_for_dag(api: Api, dag: str, seconds: float) -> None:
+    """Wait until Airflow knows a DAG.
+
+    Raises
+    ------
+    StackError
+        It does not in time; import errors are in the message.
+    """
+    deadline = time.monotonic() + seconds
+    while not api.exists(f"/dags/{dag}"):
+        if time.monotonic() > deadline:
+            found = api.get("/importErrors")["import_errors"]
+            errors = "\n".join(f"{e['filename']}: {e['stack_trace']}" for e in found)
+            raise StackError(
+                f"Airflow does not know the DAG {dag} after {seconds:.0f} s. "
+                f"{errors or 'There is no import error; see `homerec logs dag-processor`.'}"
+            )
+        time.sleep(0.5)

@@ -1,0 +1,141 @@
+"""Whole runs on a throwaway metadata database, with the library's steps replaced."""
+
+from typing import Any
+
+from homerec.errors import DriftExceeded, GateError
+
+MODELS = ["playlists", "podcasts", "shortcuts"]
+DAY = "2026-03-02"
+
+
+def test_a_night_publishes_and_announces(run: Any, library: Any) -> None:
+    state, tasks = run("nightly", as_of=DAY, source="real/files", mapping="lastfm-2k")
+    assert state == "success"
+    assert set(tasks.values()) == {"success"}
+    assert library.calls[:3] == [
+        ("ingest", "real/files", "lastfm-2k"),
+        ("snapshot", DAY),
+        ("plan", DAY, MODELS),
+    ]
+    assert ("drift", DAY, None) in library.calls
+    for name in MODELS:
+        own = [call[0] for call in library.calls if call[1:] == (DAY, name)]
+        assert own == ["candidates", "drift", "rank"]
+    assert library.calls[-2:] == [
+        ("assemble", DAY),
+        ("publish", f"nights/as_of={DAY}/bundle", False, "airflow"),
+    ]
+
+
+def test_drift_of_the_snapshot_fails_the_run_and_nothing_is_published(
+    run: Any, library: Any, alerts_sent: list[tuple[str, str]]
+) -> None:
+    library.drift[None] = DriftExceeded("show_genre drift 0.217 > 0.150")
+    state, tasks = run("nightly", as_of=DAY)
+    assert state == "failed"
+    assert tasks["drift_snapshot"] == "failed"
+    assert tasks["publish"] == tasks["announce"] == "upstream_failed"
+    assert not {"candidates", "assemble", "publish"} & set(library.names())
+    assert len(alerts_sent) == 1
+    subject, body = alerts_sent[0]
+    assert subject == "homerec: nightly failed at drift_snapshot"
+    assert "show_genre drift 0.217 > 0.150" in body
+    assert "docs/runbook.md#drift" in body
+
+
+def test_drift_of_one_models_features_fails_the_run_though_the_others_pass(
+    run: Any, library: Any, alerts_sent: list[tuple[str, str]]
+) -> None:
+    library.drift["podcasts"] = DriftExceeded("source_als_score drift 0.4 > 0.2")
+    state, tasks = run("nightly", as_of=DAY)
+    assert state == "failed"
+    assert tasks["podcasts.drift_features"] == "failed"
+    assert tasks["shortcuts.rank"] == "success"
+    assert tasks["assemble"] == tasks["announce"] == "upstream_failed"
+    assert "publish" not in library.names()
+    assert [subject for subject, _ in alerts_sent] == [
+        "homerec: nightly failed at podcasts.drift_features"
+    ]
+
+
+def test_a_model_that_is_left_out_does_not_stop_the_others(run: Any, library: Any) -> None:
+    library.skipped["podcasts"] = "the catalog has no show"
+    state, tasks = run("nightly", as_of=DAY)
+    assert state == "success"
+    skipped = {task for task, how in tasks.items() if how == "skipped"}
+    assert skipped == {"podcasts.candidates", "podcasts.drift_features", "podcasts.rank"}
+    assert tasks["announce"] == "success"
+
+
+def test_the_form_can_leave_out_ingest_models_and_publishing(run: Any, library: Any) -> None:
+    state, tasks = run("nightly", as_of=DAY, models=["shortcuts"], ingest=False, publish=False)
+    assert state == "success"
+    assert tasks["ingest"] == tasks["publish"] == tasks["announce"] == "skipped"
+    assert tasks["podcasts.rank"] == "skipped"
+    assert tasks["shortcuts.rank"] == tasks["assemble"] == "success"
+    assert not {"ingest", "publish"} & set(library.names())
+
+
+def test_a_release_that_did_not_go_live_is_not_announced(run: Any, library: Any) -> None:
+    library.live = False
+    state, tasks = run("nightly", as_of=DAY)
+    assert state == "success"
+    assert tasks["publish"] == "success"
+    assert tasks["announce"] == "skipped"
+
+
+def test_a_better_challenger_is_promoted(run: Any, library: Any) -> None:
+    state, tasks = run("retrain_podcasts", as_of=DAY)
+    assert state == "success"
+    assert tasks["promoted"] == "success"
+    assert library.calls == [("challenge", DAY, "podcasts"), ("judge", DAY, "podcasts")]
+
+
+def test_a_held_challenger_ends_the_run_at_the_gate(
+    run: Any, library: Any, alerts_sent: list[tuple[str, str]]
+) -> None:
+    library.outcome = "hold"
+    state, tasks = run("retrain_podcasts", as_of=DAY)
+    assert state == "success"
+    assert tasks["gate"] == "success"
+    assert tasks["promoted"] == "skipped"
+    assert alerts_sent == []
+
+
+def test_a_rejected_challenger_is_told(
+    run: Any, library: Any, alerts_sent: list[tuple[str, str]]
+) -> None:
+    library.outcome = "reject"
+    state, tasks = run("retrain_podcasts", as_of=DAY)
+    assert state == "success"
+    assert tasks["promoted"] == "skipped"
+    assert alerts_sent == [("homerec: the gate rejected podcasts v4", "the table")]
+
+
+def test_a_gate_that_cannot_judge_fails_the_run(
+    run: Any, library: Any, alerts_sent: list[tuple[str, str]], monkeypatch: Any
+) -> None:
+    from homerec_airflow import steps
+
+    def refuse(as_of: str, model: str) -> dict[str, Any]:
+        raise GateError("ndcg_at_10 is NaN for 3 listeners")
+
+    monkeypatch.setattr(steps, "judge", refuse)
+    state, tasks = run("retrain_podcasts", as_of=DAY)
+    assert state == "failed"
+    assert tasks["gate"] == "failed"
+    assert tasks["promoted"] == "upstream_failed"
+    assert "docs/runbook.md#gate" in alerts_sent[0][1]
+
+
+def test_a_model_with_nothing_to_learn_from_is_skipped(run: Any, library: Any) -> None:
+    library.version = None
+    state, tasks = run("retrain_podcasts", as_of=DAY)
+    assert state == "success"
+    assert tasks["challenger"] == tasks["gate"] == tasks["promoted"] == "skipped"
+
+
+def test_ingest_alone(run: Any, library: Any) -> None:
+    state, _ = run("ingest")
+    assert state == "success"
+    assert library.calls == [("ingest", "", "homerec")]

@@ -1,0 +1,74 @@
+"""What is particular to each ranker; the promises of all are in tests/contracts."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from homerec.errors import ArtifactError
+from homerec.ranking.boosting import BoostingRanker
+from homerec.ranking.logistic import LogisticRanker
+
+GROUPS = np.zeros(400, dtype=np.int64)
+
+
+def signal(seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    features = rng.exponential(50, size=(400, 2)).astype(np.float32)
+    features[::4, 1] = np.nan
+    return features, (features[:, 0] + np.nan_to_num(features[:, 1]) > 90).astype(np.float32)
+
+
+def test_the_logistic_score_is_linear_in_scaled_features_and_missing_flags(tmp_path: Path) -> None:
+    features, labels = signal()
+    ranker = LogisticRanker(c=1.0).fit(features, labels, GROUPS)
+    asked = np.array([[3.0, np.nan], [-8.0, 2.0]], dtype=np.float32)
+    columns = np.array([[np.log(4), 0, 0, 1], [-np.log(9), np.log(3), 0, 0]])
+    odds = ((columns - ranker.mean_) / ranker.scale_) @ ranker.weights_ + ranker.intercept_
+    np.testing.assert_allclose(ranker.score(asked), odds, rtol=1e-5)
+
+
+def test_a_gap_may_decide() -> None:
+    features, _ = signal()
+    missing = np.isnan(features[:, 1])
+    scores = LogisticRanker(c=10.0).fit(features, missing.astype("f4"), GROUPS).score(features)
+    assert scores[missing].min() > scores[~missing].max()
+    # A gap is not a zero.
+    both = np.array([[50, np.nan], [50, 0]], dtype=np.float32)
+    gap, zero = LogisticRanker(c=10.0).fit(features, missing.astype("f4"), GROUPS).score(both)
+    assert gap > zero
+
+
+def test_a_weaker_penalty_gives_larger_weights() -> None:
+    features, labels = signal()
+    norms = [
+        np.linalg.norm(LogisticRanker(c=c).fit(features, labels, GROUPS).weights_)
+        for c in (0.001, 0.1, 10.0)
+    ]
+    assert norms == sorted(norms)
+    assert norms[2] > 5 * norms[0]
+
+
+def test_the_boosting_score_is_the_log_odds_of_a_play() -> None:
+    features, labels = signal()
+    ranker = BoostingRanker(max_iter=20).fit(features, labels, GROUPS)
+    scores = ranker.score(features)
+    likely = ranker.estimator_.predict_proba(features)[:, 1]
+    np.testing.assert_allclose(scores, np.log(likely / (1 - likely)), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"), [("max_iter", 3), ("learning_rate", 0.5), ("max_leaf_nodes", 3)]
+)
+def test_parameters_reach_the_trees(parameter: str, value: float) -> None:
+    features, labels = signal()
+    plain = BoostingRanker(max_iter=20).fit(features, labels, GROUPS)
+    other = BoostingRanker(**{"max_iter": 20, parameter: value}).fit(features, labels, GROUPS)
+    assert getattr(other.estimator_, parameter) == value
+    assert not np.array_equal(plain.score(features), other.score(features))
+
+
+def test_a_damaged_boosting_file_is_an_artifact_error(tmp_path: Path) -> None:
+    (tmp_path / "ranker.skops").write_bytes(b"not a zip")
+    with pytest.raises(ArtifactError, match=r"ranker\.skops is not a readable skops file"):
+        BoostingRanker().load(tmp_path)

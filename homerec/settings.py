@@ -5,17 +5,21 @@ Order of precedence, strongest first: environment (``HOMEREC_HOME``, ``HOMEREC_D
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from homerec.errors import SettingsError
 
 #: The folder that holds ``sql/`` and ``config/``: the repository, or the installed package.
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
+
+
+_MEMORY: Final = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B)")
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,10 @@ class Settings:
             "keep_releases": (self.keep_releases, 2, 10_000),
             "volume_limit_ratio": (self.volume_limit_ratio, 0.01, 1_000_000),
             "shard_listeners": (self.shard_listeners, 1, 10_000_000),
+            "seed": (self.seed, 0, 2**63 - 1),
         }
+        if self.history_days is not None:
+            checks["history_days"] = (self.history_days, 1, 100_000)
         for name, (value, low, high) in checks.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise SettingsError(
@@ -91,6 +98,10 @@ class Settings:
                 )
             if not low <= value <= high:
                 raise SettingsError(f"{name} is {value}, allowed is {low} to {high}.")
+        if not _MEMORY.fullmatch(self.memory_limit):
+            raise SettingsError(
+                f"memory_limit is {self.memory_limit!r}; write a number and a unit, such as 4GB."
+            )
 
     @property
     def n_threads(self) -> int:

@@ -66,7 +66,7 @@ def _plays(
         ]
     )
     plays["daypart"] = local.dt.hour // 6
-    plays["is_weekend"] = local.dt.dayofweek >= 5
+    plays["is_weekend"] = local.dt.day_of_week >= 5
     return plays
 
 
@@ -109,7 +109,7 @@ def _listener_item(
     daily["n_plays_7d"] = plays.where(age <= 7, 0)
     daily["n_plays_28d"] = plays.where(age <= 28, 0)
     daily["n_days_7d"] = (age <= 7).astype("int64")
-    daily["n_same_weekday"] = plays.where(daily["day"].dt.dayofweek == as_of.dayofweek, 0)
+    daily["n_same_weekday"] = plays.where(daily["day"].dt.day_of_week == as_of.day_of_week, 0)
     for days in _HALF_LIVES:
         daily[f"decay_{days}d"] = plays * np.exp2(-age / days)
     daily["trace"] = plays / np.sqrt(age - 0.5)

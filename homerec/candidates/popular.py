@@ -6,6 +6,7 @@ import numpy as np
 
 from homerec.candidates.base import CandidateSource, Prepared, Query, Top
 from homerec.candidates.topk import top_k
+from homerec.errors import SettingsError
 from homerec.features.tables import Floats, Rows
 
 
@@ -34,6 +35,9 @@ class PreparedPopular(Prepared):
     def __init__(self, query: Query, column: str) -> None:
         self._query = query
         catalog = query.shard.catalog
+        if column not in catalog.market_column_names:
+            known = ", ".join(catalog.market_column_names)
+            raise SettingsError(f"Popular by {column}: item_market has {known}.")
         n_items = len(catalog.items)
         rows = np.arange(n_items, dtype=np.int64)
         totals = np.zeros(n_items, dtype=np.float64)

@@ -65,7 +65,7 @@ class RuleContext:
 
 
 def read_blocked(settings: Settings, as_of: date) -> frozenset[tuple[int, str | None]]:
-    """Items taken down before as_of ends, with the market or ``None`` for all."""
+    """Items taken down before as_of, with the market or ``None`` for all."""
     path = Lake(settings.home).table("blocked")
     if not path.exists():
         return frozenset()

@@ -39,10 +39,13 @@ def get_model(name: str, settings: Settings) -> "ModelSpec":
     Raises
     ------
     UnknownModel
-        No file of ``homerec/models`` defines it.
+        No file of ``homerec/models`` defines it, or one that the settings name.
     """
     specs = _modules()
+    known = ", ".join(sorted(specs))
     if name not in specs:
-        known = ", ".join(sorted(specs))
         raise UnknownModel(f"There is no model {name}; homerec/models has {known}.")
+    strangers = ", ".join(sorted(set(settings.models) - specs.keys()))
+    if strangers:
+        raise UnknownModel(f"The settings have [models.{strangers}]; homerec/models has {known}.")
     return specs[name].with_overrides(settings.models.get(name, {}))

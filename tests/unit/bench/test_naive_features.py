@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from support.lake import Row, build_lake, event, item, listener
 
 from homerec.bench.features import compare
 from homerec.bench.naive_features import naive_features
@@ -12,6 +11,7 @@ from homerec.errors import BenchmarkError
 from homerec.features.snapshot import SnapshotInfo, ensure_snapshot, event_files
 from homerec.lake import Lake
 from homerec.settings import Settings
+from support.lake import Row, build_lake, event, item, listener
 
 # Both zones change to summer time within the events.
 AS_OF = date(2026, 4, 10)

@@ -21,6 +21,7 @@ from homerec.database.state import (
     read_state,
     running_pid,
     state_file,
+    status,
     write_state,
 )
 from homerec.errors import DatabaseError
@@ -28,13 +29,14 @@ from homerec.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+__all__ = ["remove", "start", "status", "stop"]
+
 START_TIMEOUT_S = 60
 ORPHANS_TIMEOUT_S = 20
 
 #: Given at every start, so that a newer homerec changes them. With wal_level=minimal a release is
-#: written
-#: without WAL, which doubles the speed of publishing; a crash then loses only that unfinished
-#: release.
+#: written without WAL, which doubles the speed of publishing; a crash then loses only that
+#: unfinished release.
 OPTIONS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -49,15 +51,6 @@ OPTIONS = {
     "jit": "off",
     "log_min_messages": "warning",
 }
-
-
-def status(settings: Settings) -> ServerStatus:
-    """Say whether the server has data, runs, and where."""
-    state = read_state(settings)
-    if state is None:
-        return ServerStatus(False, False, None, None, None)
-    pid = running_pid(state)
-    return ServerStatus(state.initialised, pid is not None, state.port, pid, state.data)
 
 
 def start(settings: Settings) -> ServerStatus:

@@ -137,3 +137,12 @@ def running_pid(state: State) -> int | None:
         return pid if directory.resolve(strict=True) == state.data.resolve() else None
     except OSError:
         return None
+
+
+def status(settings: Settings) -> ServerStatus:
+    """Say whether the server has data, runs, and where."""
+    state = read_state(settings)
+    if state is None:
+        return ServerStatus(False, False, None, None, None)
+    pid = running_pid(state)
+    return ServerStatus(state.initialised, pid is not None, state.port, pid, state.data)

@@ -9,7 +9,7 @@ import psycopg2
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
-from homerec.database import embedded, secrets
+from homerec.database import secrets, state
 from homerec.database.ports import HOST
 from homerec.errors import DatabaseError, SettingsError
 from homerec.settings import Settings
@@ -54,7 +54,7 @@ def embedded_url(settings: Settings, role: str, database: str) -> str:
     DatabaseError
         The server was never started here, or does not run, or has no such role.
     """
-    status = embedded.status(settings)
+    status = state.status(settings)
     if not status.initialised or not status.running or status.port is None:
         what = "does not run" if status.initialised else "was never started"
         raise DatabaseError(

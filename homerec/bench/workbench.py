@@ -26,7 +26,8 @@ from homerec.world import WorldReport, generate
 
 #: Enough for the label windows of every model, as in the goals.
 DEFAULT_DAYS: Final = 60
-DEFAULT_LISTENERS: Final = 20_000
+#: Larger ones spend most of their time in training.
+DEFAULT_LISTENERS: Final = 5_000
 
 
 @dataclass

@@ -31,8 +31,9 @@ def _up(settings: Settings, arguments: argparse.Namespace) -> int:
     if not arguments.no_job:
         main_job(settings, config, progress)
         print()
-        print_home(settings, example_listener(settings))
-        print('As a backend:  psql "$(.venv/bin/homerec db url reader)" -c "..."')
+        listener = example_listener(settings)
+        print_home(settings, listener)
+        print('As a backend:  psql "$(.venv/bin/homerec db url reader)"')
     print(f"The web UI:    {config.url}")
     print(f"Log in as:     admin, password {admin_password(settings)}")
     print(f"               (kept in {config.passwords_file}; viewer may only look)")

@@ -10,7 +10,7 @@ from homerec.settings import Settings
 def add_commands(commands: Any) -> None:
     """Add the commands of this module."""
     up = commands.add_parser("up", help="start Postgres and Airflow, and run the main job by them")
-    up.add_argument("--no-job", action="store_true", help="only start, run nothing")
+    up.add_argument("--no-job", action="store_true", help="only start: no demo world, no run")
     up.set_defaults(run=_up)
     commands.add_parser("down", help="stop Airflow and Postgres").set_defaults(run=_down)
     commands.add_parser("status", help="say what runs").set_defaults(run=_status)
@@ -27,7 +27,7 @@ def _up(settings: Settings, arguments: argparse.Namespace) -> int:
     from homerec.stack.run import main_job, up
 
     progress = Progress(arguments.quiet)
-    config = up(settings, progress)
+    config = up(settings, progress, world=not arguments.no_job)
     if not arguments.no_job:
         main_job(settings, config, progress)
         print()

@@ -39,8 +39,16 @@ _ENDED: Final = ("success", "failed")
 _PARTS: Final = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 
 
-def up(settings: Settings, progress: Progress) -> StackConfig:
-    """Start Postgres and Airflow, unless they run, and make the demo world if the inbox is empty.
+def up(settings: Settings, progress: Progress, *, world: bool = True) -> StackConfig:
+    """Start Postgres and Airflow, unless they run.
+
+    Parameters
+    ----------
+    settings : Settings
+    progress : callable
+        Receives one line per step.
+    world : bool
+        Make the demo world if the inbox is empty.
 
     Raises
     ------
@@ -61,11 +69,12 @@ def up(settings: Settings, progress: Progress) -> StackConfig:
         with ThreadPoolExecutor(1) as pool:
             laid = pool.submit(run_to_end, config, env, "migrate", ["db", "migrate"])
             progress("airflow: laying its tables")
-            _world(settings, progress)
+            if world:
+                _world(settings, progress)
             laid.result()
         progress("airflow: starting api-server, scheduler, dag-processor, triggerer")
         start_all(config, env)
-    else:
+    elif world:
         _world(settings, progress)
     _wait_healthy(settings, config, progress)
     return config

@@ -197,7 +197,7 @@ def _usable(settings: Settings, kept: SnapshotInfo, files: list[Path], writer: W
             f"`homerec features --as-of {kept.as_of} --rebuild`."
         )
     same_sql = kept.manifest["sql_checksum"] == sql_checksum()
-    same_input = kept.manifest["input_fingerprint"] == _fingerprint(settings, files)
+    same_input = kept.manifest.get("input_fingerprint") == _fingerprint(settings, files)
     logged = kept.manifest["writer"] == "night"
     return bool(same_sql and (same_input or (writer == "training" and logged)))
 

@@ -3,7 +3,8 @@
 import html
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -23,38 +24,41 @@ SMTP_CONNECTION: Final = "smtp_default"
 _RUNBOOK: Final = "See docs/runbook.md#{}."
 
 
-def notifiers(subject: str, body: str, targets: str | None = None) -> list[BaseNotifier]:
-    """Make one notifier a target.
+def send(subject: str, body: str, context: Mapping[str, Any]) -> int:
+    """Send an alert to every target of ``HOMEREC_ALERTS``; returns how many took it.
+
+    One target that fails does not keep the others from being told, and never fails the task that
+    has something to tell: it is logged as an error.
 
     Parameters
     ----------
     subject, body : str
         Plain text; neither is a template.
-    targets : str, optional
-        Comma-separated URLs, by default of ``HOMEREC_ALERTS``.
+    context : mapping
+        Of the task or the run.
+    """
+    logger.warning("ALERT %s\n%s", subject, body)
+    urls = [url.strip() for url in os.environ.get(VARIABLE, "").split(",")]
+    return sum(_sent(url, subject, body, context) for url in urls if url)
+
+
+def notifier(url: str, subject: str, body: str) -> BaseNotifier:
+    """Make the notifier of one target.
 
     Raises
     ------
     SettingsError
-        A target is not a URL, or its provider is not installed.
+        The target is not a URL that SMTP or Apprise knows, or its provider is not installed.
     """
-    text = os.environ.get(VARIABLE, "") if targets is None else targets
-    return [_notifier(url.strip(), subject, body) for url in text.split(",") if url.strip()]
-
-
-def send(subject: str, body: str, context: Mapping[str, Any]) -> int:
-    """Send an alert to every target; returns how many took it.
-
-    One target that fails does not keep the others from being told, and never fails the task that
-    has something to tell: it is logged as an error.
-    """
-    logger.warning("ALERT %s\n%s", subject, body)
-    try:
-        found = notifiers(subject, body)
-    except SettingsError:
-        logger.exception("%s cannot be used; the alert is only in this log", VARIABLE)
-        return 0
-    return sum(_sent(notifier, context) for notifier in found)
+    parts = urlsplit(url)
+    if not parts.scheme:
+        raise SettingsError(
+            f"{VARIABLE} has {url!r}, which is no URL. Write mailto:ops@example.org, or an Apprise "
+            "URL such as slack://..."
+        )
+    if parts.scheme == "mailto":
+        return _smtp(parts.path, parse_qs(parts.query), subject, body)
+    return _apprise(url, subject, body)
 
 
 def alert_failure(context: Mapping[str, Any]) -> None:
@@ -102,26 +106,16 @@ def _section(dag_id: str, task_id: str) -> str:
     return {"ingest": "ingest", "publish": "audit"}.get(last, "night")
 
 
-def _sent(notifier: BaseNotifier, context: Mapping[str, Any]) -> bool:
+def _sent(url: str, subject: str, body: str, context: Mapping[str, Any]) -> bool:
+    # A URL may hold a token, so only its scheme is logged.
+    scheme = urlsplit(url).scheme
     try:
         # notify() and not the call: the texts are data, braces in an error are no template.
-        notifier.notify(cast("Context", context))
+        notifier(url, subject, body).notify(cast("Context", context))
     except Exception:
-        logger.exception("%s could not send the alert", type(notifier).__name__)
+        logger.exception("could not send the alert to %s:...", scheme)
         return False
     return True
-
-
-def _notifier(url: str, subject: str, body: str) -> BaseNotifier:
-    parts = urlsplit(url)
-    if not parts.scheme:
-        raise SettingsError(
-            f"{VARIABLE} has {url!r}, which is no URL. Write mailto:ops@example.org, or an Apprise "
-            "URL such as slack://..."
-        )
-    if parts.scheme == "mailto":
-        return _smtp(parts.path, parse_qs(parts.query), subject, body)
-    return _apprise(url, subject, body)
 
 
 def _smtp(address: str, options: Mapping[str, list[str]], subject: str, body: str) -> BaseNotifier:
@@ -138,16 +132,38 @@ def _smtp(address: str, options: Mapping[str, list[str]], subject: str, body: st
 
 
 def _apprise(url: str, subject: str, body: str) -> BaseNotifier:
+    scheme = urlsplit(url).scheme
     try:
-        from airflow.providers.apprise.notifications.apprise import (  # type: ignore[import-not-found,unused-ignore]
-            AppriseNotifier,
-        )
+        from airflow.providers.apprise.notifications.apprise import AppriseNotifier
+        from apprise import Apprise, NotifyType
     except ImportError as error:
         raise SettingsError(
-            f"{VARIABLE} names {urlsplit(url).scheme}://..., which needs "
-            "apache-airflow-providers-apprise. Install it, or use a mailto: URL."
+            f"{VARIABLE} names {scheme}://..., which needs apache-airflow-providers-apprise. "
+            "Install it, or use a mailto: URL."
         ) from error
-    made: BaseNotifier = AppriseNotifier(
-        body=body, title=subject, notify_type="failure", config=url
-    )
-    return made
+    with _quiet("apprise"):
+        known = Apprise().add(url)
+    if not known:
+        raise SettingsError(
+            f"{VARIABLE} names {scheme}://..., which Apprise does not take: its scheme is unknown "
+            "or a part is missing. See https://github.com/caronc/apprise/wiki."
+        )
+    # The hook hands it to Apprise.add, which takes a URL as well as a configuration.
+    config: Any = url
+    return AppriseNotifier(body=body, title=subject, notify_type=NotifyType.FAILURE, config=config)
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Keep a library from logging: what it says of a URL that it cannot read repeats its token."""
+
+    def nothing(record: logging.LogRecord) -> bool:
+        del record
+        return False
+
+    loud = logging.getLogger(name)
+    loud.addFilter(nothing)
+    try:
+        yield
+    finally:
+        loud.removeFilter(nothing)

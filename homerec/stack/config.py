@@ -139,8 +139,8 @@ def check_machine(settings: Settings) -> None:
         probe.unlink()
     except OSError as error:
         raise StackError(
-            f"The data folder {settings.home} cannot be written ({error.strerror}). Choose another: "
-            "HOMEREC_HOME=/some/folder make up"
+            f"The data folder {settings.home} cannot be written ({error.strerror}). Choose "
+            "another: HOMEREC_HOME=/some/folder make up"
         ) from error
     free = shutil.disk_usage(settings.home).free
     if free < _MIN_FREE_BYTES:

@@ -41,6 +41,7 @@ def run(bench: Workbench) -> Result:
         "features",
         (
             Line("wall", "s", ours.seconds, naive.seconds),
+            Line("CPU", "s", ours.cpu_seconds, naive.cpu_seconds),
             Line("events", "events/s", n_events / ours.seconds, n_events / naive.seconds, "", True),
             Line("peak memory", "MiB", ours.peak_mib, naive.peak_mib),
         ),

@@ -66,6 +66,7 @@ def run(bench: Workbench) -> Result:
             Line("all rows", "rows/s", rows / ours.seconds, rows / naive.seconds, "", True),
             Line("events among them", "events/s", events / ours.seconds, more_is_better=True),
             Line("wall", "s", ours.seconds, naive.seconds),
+            Line("CPU", "s", ours.cpu_seconds, naive.cpu_seconds),
             Line("peak memory", "MiB", ours.peak_mib, naive.peak_mib),
         ),
         (

@@ -12,11 +12,13 @@ def run(bench: Workbench) -> Result:
     lines = []
     for name, trained in bench.trained.items():
         lines.append(Line(f"training of {name}", "s", trained.seconds))
+        lines.append(Line(f"training of {name}, CPU", "s", trained.cpu_seconds))
         lines.append(Line(f"training of {name}, peak memory", "MiB", trained.peak_mib))
     night = bench.night
     report = night.value
     lines += [Line(f"night: {step}", "s", value) for step, value in report.seconds.items()]
     lines.append(Line("night, from snapshot to pointer", "s", night.seconds))
+    lines.append(Line("night, CPU", "s", night.cpu_seconds))
     lines.append(Line("ingest and night", "s", bench.ingested.seconds + night.seconds, None,
                       _GOAL_SECONDS))  # fmt: skip
     lines.append(Line("night, peak memory", "MiB", night.peak_mib, None, _GOAL_MEMORY))

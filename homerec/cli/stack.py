@@ -1,6 +1,7 @@
 """Commands for the Airflow stack: up, down, status, logs."""
 
 import argparse
+import os
 from typing import Any
 
 from homerec.cli.common import Progress, table
@@ -26,6 +27,9 @@ def _up(settings: Settings, arguments: argparse.Namespace) -> int:
     from homerec.stack.config import admin_password
     from homerec.stack.run import main_job, up
 
+    if arguments.config:
+        # The tasks run in other processes; they are to read the same file.
+        os.environ["HOMEREC_CONFIG"] = str(arguments.config.resolve())
     progress = Progress(arguments.quiet)
     config = up(settings, progress, world=not arguments.no_job)
     if not arguments.no_job:

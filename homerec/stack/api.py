@@ -1,5 +1,6 @@
 """Airflow's REST API, as much of it as running the main job needs."""
 
+import http.client
 import json
 import time
 import urllib.error
@@ -8,11 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from homerec.errors import StackError, TransientError
+from homerec.errors import HomerecError, StackError, TransientError
 
 _TIMEOUT: Final = 30.0
 _NOT_FOUND: Final = 404
 _UNAUTHORIZED: Final = 401
+_SERVER_ERRORS: Final = 500
+#: A proxy of the surroundings cannot reach this machine's own loopback address.
+_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class NotFound(StackError):
+    """Airflow knows nothing at that path."""
 
 
 @dataclass
@@ -52,10 +60,8 @@ class Api:
         """Whether a path below ``/api/v2`` is there."""
         try:
             self.get(path)
-        except StackError as error:
-            if "404" in str(error):
-                return False
-            raise
+        except NotFound:
+            return False
         return True
 
     def trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
@@ -81,16 +87,30 @@ class Api:
             f"{self.url}{path}", data=data, headers=headers, method=method
         )
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
+            with _OPENER.open(request, timeout=_TIMEOUT) as answer:
                 return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             if error.code == _UNAUTHORIZED and authorized and self._token:
                 self._token = ""
                 return self._send(method, path, body)
             text = error.read().decode("utf-8", errors="replace")[:500]
-            raise StackError(f"Airflow answered {error.code} to {method} {path}: {text}") from error
-        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+            raise _kind(error.code)(
+                f"Airflow answered {error.code} to {method} {path}: {text}"
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
             raise TransientError(f"Airflow at {self.url} does not answer: {error}.") from error
+        except ValueError as error:
+            raise StackError(
+                f"What answers at {self.url} is not Airflow: {method} {path} gave no JSON. "
+                "Another program may have taken its port: make down, then HOMEREC_UI_PORT=... "
+                "make up"
+            ) from error
+
+
+def _kind(code: int) -> type[HomerecError]:
+    if code >= _SERVER_ERRORS:
+        return TransientError
+    return NotFound if code == _NOT_FOUND else StackError
 
 
 def wait_for_dag(api: Api, dag: str, seconds: float) -> None:

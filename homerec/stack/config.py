@@ -5,8 +5,8 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -17,11 +17,10 @@ from homerec.database.urls import app_url
 from homerec.errors import StackError
 from homerec.lake import read_json, write_json
 from homerec.settings import ROOT, Settings
+from homerec.stack.ports import HOST, free_port, holder, port_is_free
 
 #: Components in the order in which they are started.
 COMPONENTS: Final = ("api-server", "scheduler", "dag-processor", "triggerer")
-_FIRST_PORT: Final = 8080
-_PORTS_TRIED: Final = 50
 _MIN_FREE_BYTES: Final = 2 * 1024**3
 _SECRETS: Final = (
     "airflow_fernet",
@@ -50,7 +49,7 @@ class StackConfig:
     @property
     def url(self) -> str:
         """Address of the web UI."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{HOST}:{self.port}"
 
     def pid_file(self, component: str) -> Path:
         """File with the pid of a component."""
@@ -59,6 +58,11 @@ class StackConfig:
     def log_file(self, component: str) -> Path:
         """File that a component writes its output to."""
         return Path(self.folder) / "logs" / f"{component}.log"
+
+    @property
+    def task_logs(self) -> Path:
+        """Folder of the logs of tasks."""
+        return Path(self.folder) / "task-logs"
 
     @property
     def passwords_file(self) -> Path:
@@ -76,6 +80,22 @@ def read_config(settings: Settings) -> StackConfig | None:
     return StackConfig(**read_json(path)) if path.exists() else None
 
 
+def asked_port() -> int | None:
+    """Port that the environment asks for.
+
+    Raises
+    ------
+    StackError
+        It is not a port that an ordinary user may open.
+    """
+    asked = os.environ.get("HOMEREC_UI_PORT")
+    if not asked:
+        return None
+    if not asked.isdecimal() or not 1024 <= int(asked) <= 65535:
+        raise StackError(f"HOMEREC_UI_PORT is {asked!r}; a port from 1024 to 65535 is needed.")
+    return int(asked)
+
+
 def make_config(settings: Settings) -> StackConfig:
     """Choose the port and keep it: ``HOMEREC_UI_PORT``, else the last one, else a free one.
 
@@ -86,39 +106,15 @@ def make_config(settings: Settings) -> StackConfig:
     """
     folder = settings.home / "airflow"
     kept = read_config(settings)
-    asked = os.environ.get("HOMEREC_UI_PORT")
-    if asked is not None and not (asked.isdigit() and 1024 <= int(asked) <= 65535):
-        raise StackError(f"HOMEREC_UI_PORT is {asked!r}; a port from 1024 to 65535 is needed.")
-    port = int(asked) if asked else (kept.port if kept else _free_port())
+    port = asked_port() or (kept.port if kept else free_port())
     if not port_is_free(port):
         raise StackError(
-            f"Port {port} on 127.0.0.1 is taken by another process, the web UI cannot use it. Stop "
+            f"Port {port} on {HOST} is taken by {holder(port)}, the web UI cannot use it. Stop "
             f"that process, or choose another port: HOMEREC_UI_PORT={port + 1} make up"
         )
     config = StackConfig(str(folder), port)
     write_json(asdict(config), _config_file(settings))
     return config
-
-
-def port_is_free(port: int) -> bool:
-    """Whether nobody listens on a port of 127.0.0.1."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_port() -> int:
-    for port in range(_FIRST_PORT, _FIRST_PORT + _PORTS_TRIED):
-        if port_is_free(port):
-            return port
-    raise StackError(
-        f"No port from {_FIRST_PORT} to {_FIRST_PORT + _PORTS_TRIED - 1} is free for the web UI. "
-        "Choose one: HOMEREC_UI_PORT=9000 make up"
-    )
 
 
 def check_machine(settings: Settings) -> None:
@@ -159,15 +155,24 @@ def airflow_database(settings: Settings) -> str:
     StackError
         Postgres is one of your own, and no database for Airflow is named.
     """
-    named = os.environ.get("HOMEREC_AIRFLOW_DATABASE_URL")
-    if named:
-        return named
-    if settings.database_url:
+    return named_airflow_database(settings) or ensure_owned_database(settings, "airflow")
+
+
+def named_airflow_database(settings: Settings) -> str | None:
+    """Return the URL that ``HOMEREC_AIRFLOW_DATABASE_URL`` names, if any.
+
+    Raises
+    ------
+    StackError
+        Postgres is one of your own, and no database for Airflow is named.
+    """
+    named = os.environ.get("HOMEREC_AIRFLOW_DATABASE_URL") or None
+    if named is None and settings.database_url:
         raise StackError(
             "HOMEREC_DATABASE_URL names a Postgres of your own; name a database for Airflow on it "
             "too: HOMEREC_AIRFLOW_DATABASE_URL=postgresql+psycopg2://airflow:...@host/airflow"
         )
-    return ensure_owned_database(settings, "airflow")
+    return named
 
 
 def environment(settings: Settings, config: StackConfig, database: str) -> dict[str, str]:
@@ -181,6 +186,8 @@ def environment(settings: Settings, config: StackConfig, database: str) -> dict[
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
+        # Tasks talk to the API server: a proxy of the surroundings cannot reach it.
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), _without_proxy(env)),
         "HOMEREC_HOME": str(settings.home),
         "HOMEREC_DATABASE_URL": app_url(settings),
         "HOMEREC_AIRFLOW_DATABASE_URL": database,
@@ -196,18 +203,23 @@ def environment(settings: Settings, config: StackConfig, database: str) -> dict[
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(config.passwords_file),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
-        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__HOST": HOST,
         "AIRFLOW__API__PORT": str(config.port),
         "AIRFLOW__API__BASE_URL": config.url,
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API__SECRET_KEY": hashlib.sha512(secret["airflow_api"].encode()).hexdigest(),
         "AIRFLOW__API_AUTH__JWT_SECRET": hashlib.sha512(secret["airflow_jwt"].encode()).hexdigest(),
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
-        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(Path(config.folder) / "task-logs"),
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(config.task_logs),
     }
     if os.environ.get("HOMEREC_CONFIG"):
         env["HOMEREC_CONFIG"] = str(Path(os.environ["HOMEREC_CONFIG"]).resolve())
     return env
+
+
+def _without_proxy(env: Mapping[str, str]) -> str:
+    named = env.get("no_proxy") or env.get("NO_PROXY") or ""
+    return ",".join(dict.fromkeys([*filter(None, named.split(",")), HOST, "localhost"]))
 
 
 def write_passwords(settings: Settings, config: StackConfig) -> None:

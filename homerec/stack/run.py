@@ -10,7 +10,7 @@ from homerec.database import embedded
 from homerec.database.migrations import migrate
 from homerec.database.urls import app_url
 from homerec.errors import StackError, TransientError
-from homerec.lake import Lake
+from homerec.lake import Lake, locked
 from homerec.models import model_names
 from homerec.registry.loading import open_registry
 from homerec.release.pointer import live_release
@@ -20,12 +20,15 @@ from homerec.stack.config import (
     StackConfig,
     admin_password,
     airflow_database,
+    asked_port,
     check_machine,
     environment,
     make_config,
+    named_airflow_database,
     read_config,
     write_passwords,
 )
+from homerec.stack.ports import FIRST_PORT
 from homerec.stack.processes import check_alive, run_to_end, start_all, stop_all
 from homerec.world import generate
 
@@ -56,10 +59,25 @@ def up(settings: Settings, progress: Progress, *, world: bool = True) -> StackCo
         The machine cannot carry it, or a part does not start; what it said is in the message.
     """
     check_machine(settings)
+    named_airflow_database(settings)
+    # Two at once would start everything twice.
+    with locked(settings.home / "airflow" / "stack.json"):
+        return _up(settings, progress, world=world)
+
+
+def _up(settings: Settings, progress: Progress, *, world: bool) -> StackConfig:
     config = _running(settings)
+    asked = asked_port()
+    if config is not None and asked not in (None, config.port):
+        raise StackError(
+            f"Airflow runs on port {config.port}, HOMEREC_UI_PORT asks for {asked}. Stop it "
+            "first: make down"
+        )
     fresh = config is None
     if config is None:
         config = make_config(settings)
+        if asked is None and config.port != FIRST_PORT:
+            progress(f"airflow: its web UI takes port {config.port}")
     _database(settings, progress)
     if fresh:
         database = airflow_database(settings)
@@ -97,11 +115,11 @@ def main_job(settings: Settings, config: StackConfig, progress: Progress) -> dat
         return done
     for dag in ("ingest", *(f"retrain_{name}" for name in model_names()), "nightly"):
         wait_for_dag(api, dag, _DAG_SECONDS)
-    _run_all(api, {"ingest": {}}, progress)
+    _run_all(api, config, {"ingest": {}}, progress)
     as_of = Lake(settings.home).event_dates()[-1] + timedelta(days=1)
     wanted = {"as_of": as_of.isoformat()}
-    _run_all(api, {f"retrain_{name}": wanted for name in model_names()}, progress)
-    _run_all(api, {"nightly": {**wanted, "ingest": False}}, progress)
+    _run_all(api, config, {f"retrain_{name}": wanted for name in model_names()}, progress)
+    _run_all(api, config, {"nightly": {**wanted, "ingest": False}}, progress)
     return as_of
 
 
@@ -180,7 +198,12 @@ def _newer_inbox(settings: Settings, newest: date) -> bool:
     return any(name > newest.isoformat() for name in names if name[:2].isdigit())
 
 
-def _run_all(api: Api, runs: Mapping[str, Mapping[str, Any]], progress: Progress) -> None:
+def _run_all(
+    api: Api,
+    config: StackConfig,
+    runs: Mapping[str, Mapping[str, Any]],
+    progress: Progress,
+) -> None:
     """Trigger DAGs side by side and wait for all of them."""
     waiting = {dag: api.trigger(dag, conf) for dag, conf in runs.items()}
     for dag in waiting:
@@ -200,7 +223,7 @@ def _run_all(api: Api, runs: Mapping[str, Mapping[str, Any]], progress: Progress
                 del waiting[dag]
                 progress(f"{dag}: {state}")
             if state == "failed":
-                raise StackError(_failure(api, dag, run, tasks))
+                raise StackError(_failure(api, config, dag, run, tasks))
         if waiting and time.monotonic() > deadline:
             raise StackError(
                 f"{', '.join(waiting)} did not end in {_RUN_SECONDS:.0f} s. See {api.url}"
@@ -223,11 +246,12 @@ def _tell(
         progress(f"{dag}: {task['task_id']} {state}{seconds}")
 
 
-def _failure(api: Api, dag: str, run: str, tasks: list[dict[str, Any]]) -> str:
+def _failure(api: Api, config: StackConfig, dag: str, run: str, tasks: list[dict[str, Any]]) -> str:
     failed = [str(task["task_id"]) for task in tasks if task["state"] == "failed"]
     lines = [
         f"Run {run} of {dag} failed at {', '.join(failed) or 'no task of its own'}.",
         f"In the web UI: {api.url}/dags/{dag}/runs/{run}",
-        "Its logs are below var/airflow/task-logs; what to do is in docs/runbook.md.",
     ]
-    return "\n".join(lines)
+    logs = config.task_logs / f"dag_id={dag}" / f"run_id={run}"
+    lines += [f"The log: {logs / f'task_id={task}'}" for task in failed] or [f"The logs: {logs}"]
+    return "\n".join([*lines, "What to do: docs/runbook.md"])

@@ -14,7 +14,7 @@ def ingest() -> dict[str, Any]:
     """Map, check and merge; on any error the lake stays as it was."""
     params = get_current_context()["params"]
     with translated():
-        return steps.ingest(params["source"], params["mapping"])
+        return steps.ingest(params["source"] or "", params["mapping"])
 
 
 with DAG(

@@ -39,7 +39,7 @@ def ingest() -> dict[str, Any]:
     if not params["ingest"]:
         raise AirflowSkipException("The form of this run says: no ingest.")
     with translated():
-        return steps.ingest(params["source"], params["mapping"])
+        return steps.ingest(params["source"] or "", params["mapping"])
 
 
 # A night may run without an ingest; one whose ingest failed may not.

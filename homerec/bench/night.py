@@ -2,13 +2,20 @@
 
 from homerec.bench.report import Line, Result
 from homerec.bench.workbench import Workbench
+from homerec.errors import BenchmarkError
 
 _GOAL_SECONDS = "under 90 at 100,000"
 _GOAL_MEMORY = "under 4,096 at 100,000"
 
 
 def run(bench: Workbench) -> Result:
-    """Measure wall time by step, peak memory, and the trainings."""
+    """Measure wall time by step, peak memory, and the trainings.
+
+    Raises
+    ------
+    BenchmarkError
+        The night's release did not go live: it is not a whole night.
+    """
     lines = []
     for name, trained in bench.trained.items():
         lines.append(Line(f"training of {name}", "s", trained.seconds))
@@ -25,13 +32,15 @@ def run(bench: Workbench) -> Result:
     events = bench.ingested.value.tables["events"].written
     modes = ", ".join(f"{model.model} {model.mode}" for model in report.plan.models)
     release = report.release
-    state = f"release {release.release_id} is {release.status}" if release else "not published"
+    if release is None or not release.live:
+        note = release.note if release else "nothing was published"
+        raise BenchmarkError(f"The release of {report.as_of} is not live: {note}.")
     return Result(
         "night",
         tuple(lines),
         (
             f"{bench.listeners:,} listeners, {events:,} events in {bench.days} days; {modes}; "
-            f"{state}. Peaks are of homerec's process, Postgres apart.",
+            f"release {release.release_id} passed its audit and is live. Peaks are of homerec's process, Postgres apart.",
             "Ingest is of all days at once, as on a first night; later nights ingest one day.",
         ),
     )

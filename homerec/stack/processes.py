@@ -122,10 +122,13 @@ def stop_all(config: StackConfig) -> list[str]:
     """
     running = [c for c in COMPONENTS if _members(config, c)]
     for component in running:
-        noted = _noted(config, component)
-        if noted:
-            # The leader's group: a task has a group of its own, and its supervisor ends it.
-            _signal(os.killpg, noted[0], signal.SIGTERM)
+        leader = pid_of(config, component)
+        if leader is not None:
+            # Its group: a task has a group of its own, and its supervisor ends it.
+            _signal(os.killpg, leader, signal.SIGTERM)
+            continue
+        for process in _members(config, component):
+            _signal(os.kill, process.pid, signal.SIGTERM)
     if _wait_gone(config, running, _STOP_SECONDS):
         for process in [p for c in running for p in _members(config, c)]:
             _signal(os.kill, process.pid, signal.SIGKILL)

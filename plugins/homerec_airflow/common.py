@@ -75,9 +75,10 @@ def as_of_param() -> Param:
 def ingest_params() -> dict[str, Param]:
     """Return the fields that say what is ingested."""
     return {
+        # The form takes an empty field only where null is allowed.
         "source": Param(
-            default="",
-            type="string",
+            default=None,
+            type=["null", "string"],
             title="Source",
             description="Folder or file that is ingested, on the machine that runs the tasks. "
             "Empty: the inbox.",

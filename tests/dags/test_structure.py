@@ -72,6 +72,6 @@ def test_the_form_of_the_night(bag: Any) -> None:
         "publish": True,
         "force_older": False,
         "ingest": True,
-        "source": "",
+        "source": None,
         "mapping": "homerec",
     }

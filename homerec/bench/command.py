@@ -1,6 +1,7 @@
 """The command ``python -m homerec.bench``: which benchmarks, at what size, printed as they end."""
 
 import argparse
+import multiprocessing
 import signal
 import sys
 import time
@@ -116,4 +117,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _stop(*signal_and_frame: object) -> NoReturn:
     del signal_and_frame
+    for child in multiprocessing.active_children():
+        # Else the end of a training would be waited for.
+        child.terminate()
     raise KeyboardInterrupt

@@ -40,7 +40,8 @@ def run(bench: Workbench) -> Result:
         tuple(lines),
         (
             f"{bench.listeners:,} listeners, {events:,} events in {bench.days} days; {modes}; "
-            f"release {release.release_id} passed its audit and is live. Peaks are of homerec's process, Postgres apart.",
+            f"release {release.release_id} passed its audit and is live. "
+            "Peaks are of homerec's process, Postgres apart.",
             "Ingest is of all days at once, as on a first night; later nights ingest one day.",
         ),
     )

@@ -117,7 +117,7 @@ def test_what_is_not_there_is_told_from_what_is_refused(airflow: Airflow, api: A
 
 def test_an_error_of_the_server_may_pass_and_its_words_are_kept(airflow: Airflow, api: Api) -> None:
     airflow.answers["GET", DAG] = (503, {"detail": "the database is away"})
-    with pytest.raises(TransientError, match="answered 503 .* the database is away"):
+    with pytest.raises(TransientError, match=r"answered 503 .* the database is away"):
         api.get("/dags/nightly")
 
 

@@ -77,7 +77,8 @@ class Api:
     def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None, *, authorized: bool = True
     ) -> Any:
-        if authorized and not self._token:
+        fresh = authorized and not self._token
+        if fresh:
             self._login()
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if authorized:
@@ -90,12 +91,12 @@ class Api:
             with _OPENER.open(request, timeout=_TIMEOUT) as answer:
                 return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
-            if error.code == _UNAUTHORIZED and authorized and self._token:
+            if error.code == _UNAUTHORIZED and authorized and not fresh:
+                # The token may have ended; one that was just given and is refused has not.
                 self._token = ""
                 return self._send(method, path, body)
-            text = error.read().decode("utf-8", errors="replace")[:500]
             raise _kind(error.code)(
-                f"Airflow answered {error.code} to {method} {path}: {text}"
+                f"Airflow answered {error.code} to {method} {path}: {_reason(error.read())}"
             ) from error
         except (OSError, http.client.HTTPException) as error:
             raise TransientError(f"Airflow at {self.url} does not answer: {error}.") from error
@@ -105,6 +106,16 @@ class Api:
                 "Another program may have taken its port: make down, then HOMEREC_UI_PORT=... "
                 "make up"
             ) from error
+
+
+def _reason(answer: bytes) -> str:
+    """Take the reason out of an error's answer; whatever else it is, its beginning."""
+    text = answer.decode("utf-8", errors="replace")
+    try:
+        detail = json.loads(text)["detail"]
+    except (ValueError, TypeError, KeyError):
+        detail = text
+    return str(detail)[:500]
 
 
 def _kind(code: int) -> type[HomerecError]:
@@ -123,7 +134,7 @@ def wait_for_dag(api: Api, dag: str, seconds: float) -> None:
     """
     deadline = time.monotonic() + seconds
     while not api.exists(f"/dags/{dag}"):
-        if time.monotonic() > deadline:
+        if time.monotonic() >= deadline:
             found = api.get("/importErrors")["import_errors"]
             errors = "\n".join(f"{e['filename']}: {e['stack_trace']}" for e in found)
             raise StackError(

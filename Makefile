@@ -55,9 +55,19 @@ night: .venv/.ready ## demo world, ingest, training and one night, without Airfl
 	@echo
 	@$(HOMEREC) home
 
+# The browser's tests drive Debian's Chromium; who may not install it gets them skipped, and told so.
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& { echo "installing chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+		|| echo "chromium is not installed, so the browser's tests are skipped; as root: apt-get install chromium"; }
+
+# One real stack, made once, serves the tests of the second line: they run in one process.
 .PHONY: test
-test: .venv/.ready-dev ## all tests but the slow ones
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+test: .venv/.ready-dev chromium ## all tests but the slow ones
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --ignore tests/scheduler --ignore tests/browser
+	@$(BIN)/python -m pytest -m "not slow" tests/scheduler tests/browser
 
 .PHONY: test-slow
 test-slow: .venv/.ready-dev ## the full-size tests

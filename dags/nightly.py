@@ -30,6 +30,8 @@ from homerec_airflow.errors import translated
 
 MODELS = read_catalogue(load_settings())
 NAMES = [model.name for model in MODELS]
+#: What the web UI calls a mapped task.
+SHARD = "shard {{ task.op_kwargs['shard'] }}"
 
 
 @task
@@ -52,26 +54,34 @@ def snapshot(as_of: str) -> str:
 
 @task
 def plan(as_of: str) -> list[dict[str, Any]]:
-    """Decide for each model: its champion, its baseline, or not at all."""
+    """Decide for each model: its champion, its baseline, or not at all; cut the listeners."""
     with translated():
         return steps.plan(as_of, get_current_context()["params"]["models"])
 
 
 @task
-def candidates(as_of: str, model: str) -> str:
-    """Stage 1: every eligible listener's candidate items."""
+def shards(as_of: str) -> list[int]:
+    """Name the listeners' shards that both stages are mapped over."""
+    with translated():
+        return steps.shards(as_of)
+
+
+# A shard that fails is tried again alone.
+@task(map_index_template=SHARD)
+def candidates(as_of: str, model: str, shard: int) -> int:
+    """Stage 1: the candidate items of every eligible listener of a shard."""
     with translated():
         reason = steps.reason_to_skip(as_of, model)
         if reason:
             raise AirflowSkipException(f"{model} is left out: {reason}.")
-        return steps.candidates(as_of, model)
+        return steps.candidates(as_of, model, shard)
 
 
-@task
-def rank(as_of: str, model: str) -> str:
-    """Stage 2: the candidates in order."""
+@task(map_index_template=SHARD)
+def rank(as_of: str, model: str, shard: int) -> int:
+    """Stage 2: the candidates of a shard in order."""
     with translated():
-        return steps.rank(as_of, model)
+        return steps.rank(as_of, model, shard)
 
 
 # A model that is left out leaves the others; one that failed stops the night.
@@ -147,17 +157,19 @@ with DAG(
         as_of=AS_OF,
         doc_md="Compare the snapshot with what the champions learned from.",
     )
+    numbers = shards(AS_OF)
     bundle = assemble(AS_OF)
-    chain(resolve_as_of(), ingest(), snapshot(AS_OF), plan(AS_OF), check_snapshot)
+    chain(resolve_as_of(), ingest(), snapshot(AS_OF), plan(AS_OF), check_snapshot, numbers)
     for entry in MODELS:
         with TaskGroup(entry.name, tooltip=f"{entry.shelf}: {entry.doc}"):
-            ranked = rank(AS_OF, entry.name)
+            found = candidates.partial(as_of=AS_OF, model=entry.name).expand(shard=numbers)
+            ranked = rank.partial(as_of=AS_OF, model=entry.name).expand(shard=found)
             check_features = DriftSensor(
                 task_id="drift_features",
                 as_of=AS_OF,
                 model=entry.name,
                 doc_md="Compare what the ranker reads tonight with what it learned from.",
             )
-            chain(check_snapshot, candidates(AS_OF, entry.name), check_features, ranked, bundle)
+            chain(found, check_features, ranked, bundle)
     release = publish(cast("str", bundle))
     announce(cast("dict[str, Any]", release))

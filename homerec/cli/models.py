@@ -150,7 +150,7 @@ def _check(settings: Settings, arguments: argparse.Namespace) -> int:
     progress = Progress(arguments.quiet)
     info = take_snapshot(settings, as_of, progress)
     catalog = load_catalog(info)
-    plan = make_plan(settings, as_of, catalog)
+    plan = make_plan(settings, info, catalog)
     for report in check_snapshot(settings, info, catalog, plan.models, progress):
         print(report.render())
     for model in plan.models:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from homerec.errors import EmptyInput
 from homerec.features.snapshot import SnapshotInfo
-from homerec.features.tables import Catalog, Shard, load_shard, shard_ranges
+from homerec.features.tables import Catalog, Shard, load_shard
 from homerec.home.cards import Cards
 from homerec.home.page import Slot, deduplicate, shelf_table
 from homerec.home.rules import (
@@ -27,7 +27,7 @@ from homerec.home.sources import NUMBERS, source_rows
 from homerec.lake import Lake, atomic_folder, connect, read_sql, write_json
 from homerec.models import get_model
 from homerec.night.models import ranked_parts
-from homerec.night.plan import NightPlan
+from homerec.night.plan import NightPlan, ShardPlan
 from homerec.release.bundle import SCHEMA
 from homerec.settings import Settings
 
@@ -68,8 +68,7 @@ def assemble_homes(
     """
     slots = page_slots(settings, info.as_of, plan)
     context = RuleContext.read(settings, catalog, info.as_of)
-    ranges = shard_ranges(info, settings.shard_listeners)
-    if not ranges:
+    if not plan.shards:
         raise EmptyInput(f"The snapshot of {info.as_of} has no listener. Ingest listeners first.")
     n_listeners = 0
     with atomic_folder(bundle_folder(settings, info.as_of)) as folder:
@@ -81,9 +80,9 @@ def assemble_homes(
                     _schema()
                 )
             )
-            for number, (low, high) in enumerate(ranges):
-                shard = load_shard(info, catalog, low, high)
-                shelves = _shard_shelves(settings, shard, context, plan, number)
+            for one in plan.shards:
+                shard = load_shard(info, catalog, one.low, one.high)
+                shelves = _shard_shelves(settings, shard, context, plan, one)
                 table = shelf_table(
                     deduplicate(shelves, slots), slots, shard.listeners, editorial=True
                 )
@@ -125,14 +124,14 @@ def _editorial_titles(settings: Settings, as_of: date) -> list[str]:
 
 
 def _shard_shelves(
-    settings: Settings, shard: Shard, context: RuleContext, plan: NightPlan, number: int
+    settings: Settings, shard: Shard, context: RuleContext, plan: NightPlan, one: ShardPlan
 ) -> dict[str, Cards]:
     shelves = {}
     for model in plan.models:
         if model.mode == "skipped":
             continue
         folder = ranked_parts(settings, context.as_of, model.model)
-        cards = Cards.read(folder / f"part-{number:05d}.parquet")
+        cards = Cards.read(folder / one.file)
         shelves[model.model] = _without_blocked(cards, shard, context)
     for rule in RULES:
         depth = _POPULAR_DEPTH if rule.name == "popular" else rule.cards + 2 * SPARE

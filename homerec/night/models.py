@@ -1,7 +1,7 @@
 """The two stages of a night for one model: candidates, then ranked cards."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -10,17 +10,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from homerec.errors import SnapshotError
 from homerec.features.assembly import Pairs
 from homerec.features.snapshot import SnapshotInfo
-from homerec.features.tables import Catalog, Floats, Shard, find, load_shard, shard_ranges
+from homerec.features.tables import Catalog, Floats, Shard, find, load_shard
 from homerec.home.cards import Cards
 from homerec.home.rules import SPARE
 from homerec.home.sources import NUMBERS
-from homerec.lake import atomic_folder, write_parquet
+from homerec.lake import write_parquet
 from homerec.models import get_model
 from homerec.models.fitted import FittedModel, baseline_pairs, rank, used_sources
 from homerec.models.spec import ModelSpec
-from homerec.night.plan import ModelPlan, model_folder
+from homerec.night.plan import ModelPlan, ShardPlan, model_folder
 from homerec.registry.loading import load_version, open_registry
 from homerec.settings import Settings
 
@@ -35,9 +36,24 @@ def make_candidates(
     info: SnapshotInfo,
     catalog: Catalog,
     plan: ModelPlan,
+    shards: Sequence[ShardPlan],
     progress: Progress = logger.info,
 ) -> Path:
-    """Stage 1 for every eligible listener, one Parquet file a shard.
+    """Stage 1 for every eligible listener of some shards, one Parquet file a shard.
+
+    Parameters
+    ----------
+    settings : Settings
+    info : SnapshotInfo
+        The night's snapshot.
+    catalog : Catalog
+        Its item side.
+    plan : ModelPlan
+        Of the model.
+    shards : sequence of ShardPlan
+        Of the night; those of other calls keep their files.
+    progress : callable
+        Receives one line per shard.
 
     Returns
     -------
@@ -47,19 +63,18 @@ def make_candidates(
     target = model_folder(settings, info.as_of, plan.model) / "candidates"
     fitted = _load(settings, plan)
     spec = fitted.spec if fitted else get_model(plan.model, settings)
-    n_pairs = n_listeners = 0
-    with atomic_folder(target) as folder:
-        for number, (low, high) in enumerate(shard_ranges(info, settings.shard_listeners)):
-            shard = load_shard(info, catalog, low, high)
-            if fitted:
-                pairs = fitted.candidates(shard)
-            else:
-                pairs, scores = baseline_pairs(spec, shard)
-                pairs.sources[_SCORE] = scores
-            _write_pairs(pairs, shard, folder / f"part-{number:05d}.parquet")
-            n_pairs += len(pairs)
-            n_listeners += len(np.unique(pairs.listener))
-    progress(f"night {info.as_of}: {plan.model}, {n_pairs:,} candidates, {n_listeners:,} listeners")
+    for one in shards:
+        shard = load_shard(info, catalog, one.low, one.high)
+        if fitted:
+            pairs = fitted.candidates(shard)
+        else:
+            pairs, scores = baseline_pairs(spec, shard)
+            pairs.sources[_SCORE] = scores
+        _write_pairs(pairs, shard, target / one.file)
+        progress(
+            f"night {info.as_of}: {plan.model}, shard {one.number}: {len(pairs):,} candidates of "
+            f"{len(np.unique(pairs.listener)):,} listeners"
+        )
     return target
 
 
@@ -68,29 +83,42 @@ def rank_candidates(
     info: SnapshotInfo,
     catalog: Catalog,
     plan: ModelPlan,
+    shards: Sequence[ShardPlan],
     progress: Progress = logger.info,
 ) -> Path:
-    """Stage 2: the candidates in order, cut at what the shelf keeps.
+    """Stage 2: the candidates of some shards in order, cut at what the shelf keeps.
+
+    Parameters
+    ----------
+    settings, info, catalog, plan, shards, progress
+        As for :func:`make_candidates`.
 
     Returns
     -------
     Path
         Folder of :class:`homerec.home.cards.Cards`, one file a shard.
+
+    Raises
+    ------
+    SnapshotError
+        A shard has no candidates yet.
     """
     source = model_folder(settings, info.as_of, plan.model) / "candidates"
     target = model_folder(settings, info.as_of, plan.model) / "ranked"
     fitted = _load(settings, plan)
     spec = fitted.spec if fitted else get_model(plan.model, settings)
-    n_cards = 0
-    with atomic_folder(target) as folder:
-        for number, (low, high) in enumerate(shard_ranges(info, settings.shard_listeners)):
-            name = f"part-{number:05d}.parquet"
-            shard = load_shard(info, catalog, low, high)
-            pairs = _read_pairs(source / name, shard)
-            cards = _ranked(spec, fitted, pairs, shard)
-            cards.write(folder / name)
-            n_cards += len(cards)
-    progress(f"night {info.as_of}: {plan.model}, {n_cards:,} ranked cards")
+    for one in shards:
+        if not (source / one.file).exists():
+            raise SnapshotError(
+                f"{plan.model} has no candidates of shard {one.number} as of {info.as_of}: "
+                f"{source / one.file} is not there. Run its candidates first."
+            )
+        shard = load_shard(info, catalog, one.low, one.high)
+        cards = _ranked(spec, fitted, _read_pairs(source / one.file, shard), shard)
+        cards.write(target / one.file)
+        progress(
+            f"night {info.as_of}: {plan.model}, shard {one.number}: {len(cards):,} ranked cards"
+        )
     return target
 
 

@@ -1,11 +1,14 @@
 """What a night will do for each model, decided once, at its start."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from homerec.features.tables import Catalog
+from homerec.errors import SnapshotError
+from homerec.features.snapshot import SnapshotInfo
+from homerec.features.tables import Catalog, shard_ranges
 from homerec.lake import Lake, read_json, write_json
 from homerec.models import get_model, model_names
 from homerec.registry.loading import open_registry
@@ -39,18 +42,44 @@ class ModelPlan:
 
 
 @dataclass(frozen=True)
+class ShardPlan:
+    """Listeners that are worked on together.
+
+    Attributes
+    ----------
+    number : int
+        From 0 on, ascending with the keys.
+    low, high : int
+        Listener keys, half-open.
+    """
+
+    number: int
+    low: int
+    high: int
+
+    @property
+    def file(self) -> str:
+        """Name of the Parquet file that holds the shard's part of a step's result."""
+        return f"part-{self.number:05d}.parquet"
+
+
+@dataclass(frozen=True)
 class NightPlan:
-    """The models of one night.
+    """The models and the shards of one night.
 
     Attributes
     ----------
     as_of : date
     models : tuple of ModelPlan
         In the order of their names.
+    shards : tuple of ShardPlan
+        Every listener of the snapshot is in one. Fixed here: a change of ``shard_listeners`` during
+        a night must not mix two cuts.
     """
 
     as_of: date
     models: tuple[ModelPlan, ...]
+    shards: tuple[ShardPlan, ...]
 
     def of(self, model: str) -> ModelPlan:
         """Plan of one model.
@@ -62,6 +91,25 @@ class NightPlan:
         """
         return next(plan for plan in self.models if plan.model == model)
 
+    def some(self, numbers: Sequence[int] | None) -> tuple[ShardPlan, ...]:
+        """Shards by number, all of them for ``None``.
+
+        Raises
+        ------
+        SnapshotError
+            The night has no shard of a number.
+        """
+        if numbers is None:
+            return self.shards
+        unknown = sorted(set(numbers) - {shard.number for shard in self.shards})
+        if unknown:
+            raise SnapshotError(
+                f"The night of {self.as_of} has {len(self.shards)} shards, numbered from 0; "
+                f"there is no {', '.join(map(str, unknown))}. It was planned again with another "
+                "shard_listeners: clear the task `plan` and all that follows it."
+            )
+        return tuple(self.shards[number] for number in numbers)
+
     @property
     def degraded(self) -> list[str]:
         """Why the release is degraded, empty if it is not."""
@@ -69,16 +117,17 @@ class NightPlan:
 
 
 def make_plan(
-    settings: Settings, as_of: date, catalog: Catalog, models: list[str] | None = None
+    settings: Settings, info: SnapshotInfo, catalog: Catalog, models: list[str] | None = None
 ) -> NightPlan:
-    """Resolve each model's champion to a version and keep it with the night.
+    """Resolve each model's champion to a version, cut the listeners, and keep it with the night.
 
     Parameters
     ----------
     settings : Settings
-    as_of : date
+    info : SnapshotInfo
+        The night's snapshot.
     catalog : Catalog
-        Of the night's snapshot; a model whose item types are not in it is skipped.
+        Of the snapshot; a model whose item types are not in it is skipped.
     models : list of str, optional
         Models to compute, by default all.
     """
@@ -93,13 +142,18 @@ def make_plan(
             kinds = " or ".join(spec.item_types)
             plans.append(ModelPlan(name, "skipped", reason=f"the catalog has no {kinds}"))
             continue
-        champion, hindsight = store.champion_as_of(name, as_of)
+        champion, hindsight = store.champion_as_of(name, info.as_of)
         if champion is None:
             plans.append(ModelPlan(name, "baseline", reason="no champion, filled by its baseline"))
         else:
             plans.append(ModelPlan(name, "champion", champion.version, hindsight))
-    plan = NightPlan(as_of, tuple(plans))
-    write_json([asdict(p) for p in plans], plan_path(settings, as_of))
+    shards = tuple(
+        ShardPlan(number, low, high)
+        for number, (low, high) in enumerate(shard_ranges(info, settings.shard_listeners))
+    )
+    plan = NightPlan(info.as_of, tuple(plans), shards)
+    kept = {"models": [asdict(p) for p in plan.models], "shards": [asdict(s) for s in shards]}
+    write_json(kept, plan_path(settings, info.as_of))
     return plan
 
 
@@ -110,8 +164,12 @@ def plan_path(settings: Settings, as_of: date) -> Path:
 
 def read_plan(settings: Settings, as_of: date) -> NightPlan:
     """Read the plan that :func:`make_plan` kept."""
-    rows: list[dict[str, Any]] = read_json(plan_path(settings, as_of))
-    return NightPlan(as_of, tuple(ModelPlan(**row) for row in rows))
+    kept: dict[str, list[dict[str, Any]]] = read_json(plan_path(settings, as_of))
+    return NightPlan(
+        as_of,
+        tuple(ModelPlan(**row) for row in kept["models"]),
+        tuple(ShardPlan(**row) for row in kept["shards"]),
+    )
 
 
 def model_folder(settings: Settings, as_of: date, model: str) -> Path:

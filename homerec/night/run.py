@@ -112,7 +112,7 @@ def run_night(
 
     info = timed("features", lambda: take_snapshot(settings, as_of, progress))
     catalog = timed("features", lambda: load_catalog(info))
-    plan = timed("plan", lambda: make_plan(settings, as_of, catalog, models))
+    plan = timed("plan", lambda: make_plan(settings, info, catalog, models))
     for model in plan.models:
         if model.mode != "champion":
             progress(f"night {as_of}: {model.model} {model.mode}, {model.reason}")
@@ -164,11 +164,11 @@ def _compute(
         if model.mode == "skipped":
             continue
         for name, step in (
-            ("candidates", make_candidates),
+            ("candidates", partial(make_candidates, shards=plan.shards)),
             ("drift", check_features),
-            ("ranking", rank_candidates),
+            ("ranking", partial(rank_candidates, shards=plan.shards)),
         ):
-            timed(name, partial(step, settings, info, catalog, model, progress))
+            timed(name, partial(step, settings, info, catalog, model, progress=progress))
 
 
 def _summary(report: NightReport) -> dict[str, Any]:

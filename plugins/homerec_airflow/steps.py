@@ -17,7 +17,6 @@ from homerec.settings import Settings, load_settings
 if TYPE_CHECKING:
     from homerec.features.snapshot import SnapshotInfo
     from homerec.features.tables import Catalog
-    from homerec.night.plan import ModelPlan
 
 logger = logging.getLogger(__name__)
 
@@ -73,11 +72,21 @@ def plan(as_of: str, models: Sequence[str]) -> list[dict[str, Any]]:
     from homerec.features.tables import load_catalog
     from homerec.night.plan import make_plan
 
-    day = date.fromisoformat(as_of)
-    made = make_plan(settings, day, load_catalog(_kept(settings, day)), sorted(models))
+    info = _kept(settings, date.fromisoformat(as_of))
+    made = make_plan(settings, info, load_catalog(info), sorted(models))
     for one in made.models:
         logger.info("%s: %s %s %s", one.model, one.mode, one.version or "", one.reason)
     return [asdict(one) for one in made.models]
+
+
+def shards(as_of: str) -> list[int]:
+    """Return the numbers of the shards that the plan cut the listeners into."""
+    from homerec.night.plan import read_plan
+
+    found = read_plan(settings_of_task(), date.fromisoformat(as_of)).shards
+    for one in found:
+        logger.info("shard %d: listener keys from %d to before %d", one.number, one.low, one.high)
+    return [one.number for one in found]
 
 
 def snapshot_is_kept(as_of: str) -> bool:
@@ -132,24 +141,28 @@ def reason_to_skip(as_of: str, model: str) -> str:
     return "it was not chosen in the form of this run"
 
 
-def candidates(as_of: str, model: str) -> str:
-    """Stage 1 of a model; returns the folder of the candidates."""
+def candidates(as_of: str, model: str, shard: int) -> int:
+    """Stage 1 of a model for one shard; returns the shard's number."""
     settings = settings_of_task()
     from homerec.night.models import make_candidates
+    from homerec.night.plan import read_plan
 
     info, catalog = _night(settings, as_of)
-    one = _model_plan(settings, info.as_of, model)
-    return str(make_candidates(settings, info, catalog, one, logger.info))
+    planned = read_plan(settings, info.as_of)
+    make_candidates(settings, info, catalog, planned.of(model), planned.some([shard]), logger.info)
+    return shard
 
 
-def rank(as_of: str, model: str) -> str:
-    """Stage 2 of a model; returns the folder of the ranked cards."""
+def rank(as_of: str, model: str, shard: int) -> int:
+    """Stage 2 of a model for one shard; returns the shard's number."""
     settings = settings_of_task()
     from homerec.night.models import rank_candidates
+    from homerec.night.plan import read_plan
 
     info, catalog = _night(settings, as_of)
-    one = _model_plan(settings, info.as_of, model)
-    return str(rank_candidates(settings, info, catalog, one, logger.info))
+    planned = read_plan(settings, info.as_of)
+    rank_candidates(settings, info, catalog, planned.of(model), planned.some([shard]), logger.info)
+    return shard
 
 
 def assemble(as_of: str) -> str:
@@ -269,9 +282,3 @@ def _night(settings: Settings, as_of: str) -> "tuple[SnapshotInfo, Catalog]":
 
     info = _kept(settings, date.fromisoformat(as_of))
     return info, load_catalog(info)
-
-
-def _model_plan(settings: Settings, as_of: date, model: str) -> "ModelPlan":
-    from homerec.night.plan import read_plan
-
-    return read_plan(settings, as_of).of(model)

@@ -64,6 +64,7 @@ class Steps:
         self.live = True
         self.outcome = "promote"
         self.version: int | None = 4
+        self.numbers = [0]
 
     def names(self) -> list[str]:
         return [call[0] for call in self.calls]
@@ -85,6 +86,10 @@ class Steps:
             self.skipped[name] = "not chosen"
         return []
 
+    def shards(self, as_of: str) -> list[int]:
+        del as_of
+        return self.numbers
+
     def snapshot_is_kept(self, as_of: str) -> bool:
         del as_of
         return True
@@ -99,13 +104,13 @@ class Steps:
         del as_of
         return self.skipped.get(model, "")
 
-    def candidates(self, as_of: str, model: str) -> str:
-        self._note("candidates", as_of, model)
-        return f"nights/as_of={as_of}/{model}/candidates"
+    def candidates(self, as_of: str, model: str, shard: int) -> int:
+        self._note("candidates", as_of, model, shard)
+        return shard
 
-    def rank(self, as_of: str, model: str) -> str:
-        self._note("rank", as_of, model)
-        return f"nights/as_of={as_of}/{model}/ranked"
+    def rank(self, as_of: str, model: str, shard: int) -> int:
+        self._note("rank", as_of, model, shard)
+        return shard
 
     def assemble(self, as_of: str) -> str:
         self._note("assemble", as_of)
@@ -176,7 +181,10 @@ def run(bag: Any, database: None) -> Run:
 
     def runner(dag_id: str, **conf: Any) -> tuple[str, dict[str, str]]:
         made = bag.dags[dag_id].test(run_conf=conf)
-        states = {ti.task_id: str(ti.state) for ti in made.get_task_instances()}
+        states = {}
+        for ti in made.get_task_instances():
+            name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
+            states[name] = str(ti.state)
         return str(made.state), states
 
     return runner

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from homerec.errors import DriftExceeded, GateError
+from homerec.errors import DriftExceeded, EmptyInput, GateError
 
 MODELS = ["playlists", "podcasts", "shortcuts"]
 DAY = "2026-03-02"
@@ -19,12 +19,40 @@ def test_a_night_publishes_and_announces(run: Any, library: Any) -> None:
     ]
     assert ("drift", DAY, None) in library.calls
     for name in MODELS:
-        own = [call[0] for call in library.calls if call[1:] == (DAY, name)]
-        assert own == ["candidates", "drift", "rank"]
+        own = [call for call in library.calls if call[1:3] == (DAY, name)]
+        assert own == [("candidates", DAY, name, 0), ("drift", DAY, name), ("rank", DAY, name, 0)]
     assert library.calls[-2:] == [
         ("assemble", DAY),
         ("publish", f"nights/as_of={DAY}/bundle", False, "airflow"),
     ]
+
+
+def test_every_shard_has_a_task_of_its_own_in_both_stages(run: Any, library: Any) -> None:
+    library.numbers = [0, 1, 2]
+    state, tasks = run("nightly", as_of=DAY)
+    assert state == "success"
+    for name in MODELS:
+        own = [call for call in library.calls if call[1:3] == (DAY, name)]
+        assert sorted(own[:3]) == [("candidates", DAY, name, n) for n in range(3)]
+        assert own[3] == ("drift", DAY, name)
+        assert sorted(own[4:]) == [("rank", DAY, name, n) for n in range(3)]
+        assert {tasks[f"{name}.rank[{n}]"] for n in range(3)} == {"success"}
+
+
+def test_a_night_without_a_listener_fails_at_the_page_and_not_silently(
+    run: Any, library: Any, monkeypatch: Any
+) -> None:
+    from homerec_airflow import steps
+
+    def refuse(as_of: str) -> str:
+        raise EmptyInput(f"The snapshot of {as_of} has no listener.")
+
+    monkeypatch.setattr(steps, "assemble", refuse)
+    library.numbers = []
+    state, tasks = run("nightly", as_of=DAY)
+    assert state == "failed"
+    assert tasks["assemble"] == "failed"
+    assert "publish" not in library.names()
 
 
 def test_drift_of_the_snapshot_fails_the_run_and_nothing_is_published(
@@ -50,7 +78,7 @@ def test_drift_of_one_models_features_fails_the_run_though_the_others_pass(
     state, tasks = run("nightly", as_of=DAY)
     assert state == "failed"
     assert tasks["podcasts.drift_features"] == "failed"
-    assert tasks["shortcuts.rank"] == "success"
+    assert tasks["shortcuts.rank[0]"] == "success"
     assert tasks["assemble"] == tasks["announce"] == "upstream_failed"
     assert "publish" not in library.names()
     assert [subject for subject, _ in alerts_sent] == [
@@ -63,7 +91,7 @@ def test_a_model_that_is_left_out_does_not_stop_the_others(run: Any, library: An
     state, tasks = run("nightly", as_of=DAY)
     assert state == "success"
     skipped = {task for task, how in tasks.items() if how == "skipped"}
-    assert skipped == {"podcasts.candidates", "podcasts.drift_features", "podcasts.rank"}
+    assert skipped == {"podcasts.candidates[0]", "podcasts.drift_features", "podcasts.rank"}
     assert tasks["announce"] == "success"
 
 
@@ -72,7 +100,7 @@ def test_the_form_can_leave_out_ingest_models_and_publishing(run: Any, library: 
     assert state == "success"
     assert tasks["ingest"] == tasks["publish"] == tasks["announce"] == "skipped"
     assert tasks["podcasts.rank"] == "skipped"
-    assert tasks["shortcuts.rank"] == tasks["assemble"] == "success"
+    assert tasks["shortcuts.rank[0]"] == tasks["assemble"] == "success"
     assert not {"ingest", "publish"} & set(library.names())
 
 

@@ -18,17 +18,24 @@ def test_the_night_reads_like_the_flow(bag: Any) -> None:
         ("ingest", "snapshot"),
         ("snapshot", "plan"),
         ("plan", "drift_snapshot"),
+        ("drift_snapshot", "shards"),
         ("assemble", "publish"),
         ("publish", "announce"),
     }
     for name in MODELS:
         expected |= {
-            ("drift_snapshot", f"{name}.candidates"),
+            ("shards", f"{name}.candidates"),
             (f"{name}.candidates", f"{name}.drift_features"),
+            (f"{name}.candidates", f"{name}.rank"),
             (f"{name}.drift_features", f"{name}.rank"),
             (f"{name}.rank", "assemble"),
         }
     assert edges(bag.dags["nightly"]) == expected
+
+
+def test_both_stages_are_mapped_over_shards_and_nothing_else_is(bag: Any) -> None:
+    mapped = {t.task_id for t in bag.dags["nightly"].tasks if t.is_mapped}
+    assert mapped == {f"{name}.{stage}" for name in MODELS for stage in ("candidates", "rank")}
 
 
 def test_the_night_has_a_group_a_model(bag: Any) -> None:

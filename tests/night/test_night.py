@@ -17,10 +17,13 @@ from homerec.database.urls import app_url, psycopg2_connection, reader_url
 from homerec.drift.acceptance import accept, accepted_path
 from homerec.errors import DriftExceeded, EmptyInput, MalformedFile, SnapshotError
 from homerec.features.snapshot import ensure_snapshot, load_snapshot
+from homerec.features.tables import load_catalog
 from homerec.ingest import ingest
 from homerec.lake import Lake, checksum, checksum_text
 from homerec.night import run_night
 from homerec.night.homes import bundle_folder
+from homerec.night.models import make_candidates, rank_candidates
+from homerec.night.plan import make_plan
 from homerec.release import home
 from homerec.release.pointer import live_release, releases
 from homerec.settings import Settings
@@ -113,6 +116,29 @@ def test_the_same_night_twice_gives_identical_shelves(live: Settings):
     before = shelves(live)
     run_night(live, AS_OF)
     assert shelves(live) == before
+
+
+def test_each_shard_can_be_worked_on_alone_in_any_order_and_again(live: Settings):
+    cut = replace(live, shard_listeners=400)
+    info = load_snapshot(live, AS_OF)
+    assert info is not None
+    catalog = load_catalog(info)
+    plan = make_plan(cut, info, catalog)
+    assert len(plan.shards) == 4
+    one = plan.of("podcasts")
+    with pytest.raises(SnapshotError, match="podcasts has no candidates of shard 3"):
+        rank_candidates(cut, info, catalog, one, plan.some([3]))
+    make_candidates(cut, info, catalog, one, plan.shards)
+    whole = rank_candidates(cut, info, catalog, one, plan.shards)
+    before = {path.name: checksum(path) for path in whole.iterdir()}
+    assert sorted(before) == [shard.file for shard in plan.shards]
+    for number in (2, 0, 3, 1, 2):
+        (whole / plan.shards[number].file).unlink()
+        make_candidates(cut, info, catalog, one, plan.some([number]))
+        rank_candidates(cut, info, catalog, one, plan.some([number]))
+    assert {path.name: checksum(path) for path in whole.iterdir()} == before
+    with pytest.raises(SnapshotError, match=r"has 4 shards.* there is no 4\. .*clear the task"):
+        plan.some([0, 4])
 
 
 def test_neither_shards_nor_threads_change_a_shelf(live: Settings):

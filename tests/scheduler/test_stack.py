@@ -14,6 +14,7 @@ import pytest
 from support.processes import begun, children, listening, title
 from support.real_stack import AS_OF, MODELS, WEAK, Stack, until
 
+STAGES = ("candidates", "rank")
 #: One ALS factor and one stump cannot order anything.
 HOPELESS = """
 [models.podcasts.ranker_parameters]
@@ -62,6 +63,9 @@ def test_the_main_job_ends_in_a_successful_night_and_a_home_of_five_shelves(stac
     cards = home(stack.settings, example_listener(stack.settings))
     assert cards["shelf"].nunique() >= 5
     assert set(MODELS) <= {name for name, v in release.versions.items() if v["mode"] == "champion"}
+    states = stack.states("nightly", next(iter(stack.runs("nightly"))))
+    both = [f"{name}.{stage}[{n}]" for name in MODELS for stage in STAGES for n in (0, 1)]
+    assert {states[task] for task in both} == {"success"}
 
 
 def test_doing_the_main_job_again_starts_no_process_and_no_run(stack: Stack):
@@ -152,24 +156,26 @@ def test_the_gate_keeps_the_champion_from_a_worse_challenger(
 
 
 def test_a_killed_task_is_tried_again_and_the_night_succeeds(stack: Stack):
-    before, task = stack.release_id(), "shortcuts.candidates"
+    before, task, mapped = stack.release_id(), "shortcuts.candidates", "shortcuts.candidates[0]"
     run = stack.trigger("nightly", {"as_of": AS_OF.isoformat(), "ingest": False})
 
     def running() -> int | None:
-        found = stack.tasks("nightly", run)[task]
+        found = stack.tasks("nightly", run).get(mapped)
+        if found is None:
+            return None
         ours = found["pid"] and title(found["pid"]).endswith(f"worker -- {found['id']}")
         return found["pid"] if ours and found["state"] == "running" else None
 
-    os.kill(until(running, f"{task} to run", 300, pause=0.1), signal.SIGKILL)
+    os.kill(until(running, f"{mapped} to run", 300, pause=0.1), signal.SIGKILL)
     assert stack.wait("nightly", run) == "success"
     found = stack.tasks("nightly", run)
-    assert (found[task]["state"], found[task]["try_number"]) == ("success", 2)
-    tries = stack.api.get(f"/dags/nightly/dagRuns/{run}/taskInstances/{task}/tries")
+    assert (found[mapped]["state"], found[mapped]["try_number"]) == ("success", 2)
+    tries = stack.api.get(f"/dags/nightly/dagRuns/{run}/taskInstances/{task}/0/tries")
     first, second = (t["state"] for t in tries["task_instances"])
     # Who notices first that the process is gone, its supervisor or the scheduler, names the end.
     assert first in {"failed", "up_for_retry"}
     assert second == "success"
-    assert {t["try_number"] for name, t in found.items() if name != task} <= {0, 1}
+    assert {t["try_number"] for name, t in found.items() if name != mapped} <= {0, 1}
     assert stack.release_id() > before
 
 

@@ -73,7 +73,9 @@ class Stack:
     def configure(self, text: str = "") -> None:
         """Write the settings file that every task reads anew."""
         written = self.settings_file.with_suffix(".new")
-        written.write_text(f'memory_limit = "2GB"\n{text}', encoding="utf-8")
+        # Two shards of listeners, so that mapped tasks run side by side.
+        base = 'memory_limit = "2GB"\nshard_listeners = 800\n'
+        written.write_text(f"{base}{text}", encoding="utf-8")
         written.replace(self.settings_file)
 
     @contextlib.contextmanager
@@ -123,9 +125,12 @@ class Stack:
         return {r["dag_run_id"]: r["state"] for r in found if r["run_type"] == "manual"}
 
     def tasks(self, dag: str, run: str) -> dict[str, dict[str, Any]]:
-        """Task instances of a run by task id."""
+        """Task instances of a run by task id, the mapped ones as ``task[0]``."""
         found = self.api.get(f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
-        return {task["task_id"]: task for task in found}
+        return {
+            task["task_id"] + (f"[{task['map_index']}]" if task["map_index"] >= 0 else ""): task
+            for task in found
+        }
 
     def states(self, dag: str, run: str) -> dict[str, str]:
         """State of each task of a run."""

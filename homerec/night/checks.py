@@ -20,13 +20,8 @@ from homerec.features.snapshot import SnapshotInfo, load_snapshot
 from homerec.features.tables import Catalog, iter_shards
 from homerec.lake import Lake, read_json, write_json
 from homerec.models import get_model
-from homerec.night.plan import ModelPlan, model_folder
-from homerec.registry.loading import (
-    load_histograms,
-    load_version,
-    open_registry,
-    training_volumes,
-)
+from homerec.night.plan import ModelPlan, champion_manifest, model_folder
+from homerec.registry.loading import load_fitted, load_histograms, training_volumes
 from homerec.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -53,11 +48,11 @@ def check_snapshot(
     reports: list[DriftReport] = []
     failed: list[DriftExceeded] = []
     for plan in plans:
-        if plan.mode != "champion" or plan.version is None:
+        manifest = champion_manifest(settings, plan)
+        if manifest is None:
             continue
-        version = open_registry(settings).version(plan.model, plan.version)
-        fitted = load_version(version)
-        frozen = load_histograms(version)
+        fitted = load_fitted(manifest)
+        frozen = load_histograms(manifest)
         found = count_snapshot(
             fitted.spec,
             catalog,
@@ -65,7 +60,7 @@ def check_snapshot(
             frozen,
             label=info.as_of.isoformat(),
         )
-        changed = _volumes(settings, info, training_volumes(version))
+        changed = _volumes(settings, info, training_volumes(manifest))
         for place in sorted(frozen.keys() - {"features"}):
             report, error = _judge(
                 settings, info.as_of, plan, place, found.get(place), frozen[place], changed
@@ -96,11 +91,11 @@ def check_features(
     DriftExceeded
         A distance is over its limit and nobody has accepted it.
     """
-    if plan.mode != "champion" or plan.version is None:
+    manifest = champion_manifest(settings, plan)
+    if manifest is None:
         return None
-    version = open_registry(settings).version(plan.model, plan.version)
-    fitted = load_version(version)
-    frozen = load_histograms(version)["features"]
+    fitted = load_fitted(manifest)
+    frozen = load_histograms(manifest)["features"]
     current = count_features(
         fitted,
         lambda: iter_shards(info, catalog, settings.shard_listeners),

@@ -21,8 +21,8 @@ from homerec.lake import write_parquet
 from homerec.models import get_model
 from homerec.models.fitted import FittedModel, baseline_pairs, rank, used_sources
 from homerec.models.spec import ModelSpec
-from homerec.night.plan import ModelPlan, ShardPlan, model_folder
-from homerec.registry.loading import load_version, open_registry
+from homerec.night.plan import ModelPlan, ShardPlan, champion_manifest, model_folder
+from homerec.registry.loading import load_fitted
 from homerec.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -123,9 +123,8 @@ def rank_candidates(
 
 
 def _load(settings: Settings, plan: ModelPlan) -> FittedModel | None:
-    if plan.mode != "champion" or plan.version is None:
-        return None
-    return load_version(open_registry(settings).version(plan.model, plan.version))
+    manifest = champion_manifest(settings, plan)
+    return load_fitted(manifest) if manifest is not None else None
 
 
 def _ranked(spec: ModelSpec, fitted: FittedModel | None, pairs: Pairs, shard: Shard) -> Cards:

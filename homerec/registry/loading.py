@@ -10,8 +10,8 @@ from homerec.errors import ArtifactError
 from homerec.lake import read_json
 from homerec.models.fitted import FittedModel
 from homerec.models.spec import ModelSpec
+from homerec.registry.artifacts import Manifest
 from homerec.registry.store import Registry
-from homerec.registry.version import Version
 from homerec.settings import Settings
 
 
@@ -20,7 +20,7 @@ def open_registry(settings: Settings) -> Registry:
     return Registry(mlflow_url(settings), settings.home / "artifacts")
 
 
-def load_version(version: Version) -> FittedModel:
+def load_fitted(manifest: Manifest) -> FittedModel:
     """Read a version's sources and ranker, with the spec it was trained with.
 
     Raises
@@ -28,7 +28,7 @@ def load_version(version: Version) -> FittedModel:
     ArtifactError
         A file is missing or altered.
     """
-    return load_folder(version.folder, version.manifest().values)
+    return load_folder(manifest.folder, manifest.values)
 
 
 def load_folder(folder: Path, values: Mapping[str, Any]) -> FittedModel:
@@ -36,7 +36,7 @@ def load_folder(folder: Path, values: Mapping[str, Any]) -> FittedModel:
     return FittedModel.load(ModelSpec.from_json(values["parameters"]["spec"]), folder)
 
 
-def load_histograms(version: Version) -> dict[str, Histograms]:
+def load_histograms(manifest: Manifest) -> dict[str, Histograms]:
     """Histograms that were frozen when a version was trained, by place.
 
     Raises
@@ -44,14 +44,14 @@ def load_histograms(version: Version) -> dict[str, Histograms]:
     ArtifactError
         The file is not what training wrote.
     """
-    path = version.manifest().histograms
+    path = manifest.histograms
     try:
         return {place: Histograms.from_json(text) for place, text in read_json(path).items()}
     except (AttributeError, TypeError) as error:
         raise ArtifactError(f"{path} does not hold histograms by place: {error}.") from error
 
 
-def training_volumes(version: Version) -> dict[str, int]:
+def training_volumes(manifest: Manifest) -> dict[str, int]:
     """Card plays of the last day of the snapshot that a version learned from, by market."""
-    volumes = version.manifest().values["parameters"]["volumes"]
+    volumes = manifest.values["parameters"]["volumes"]
     return {str(name): int(n) for name, n in volumes.items()}

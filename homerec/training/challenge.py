@@ -22,7 +22,7 @@ from homerec.models.fitted import FittedModel, baseline_pairs
 from homerec.models.spec import ModelSpec
 from homerec.registry.artifacts import read_artifact, write_manifest
 from homerec.registry.gate import Evaluation
-from homerec.registry.loading import load_folder, load_version, open_registry
+from homerec.registry.loading import load_fitted, load_folder, open_registry
 from homerec.registry.store import Registry
 from homerec.registry.version import Version
 from homerec.settings import Settings
@@ -117,7 +117,7 @@ def make_challenger(
     contenders: dict[str, Contender] = {
         "challenger": contender(model),
         "baseline": lambda shard, rows: baseline_pairs(spec, shard, rows),
-        **{rival.name: contender(load_version(rival)) for rival in rivals},
+        **{rival.name: contender(load_fitted(rival.manifest())) for rival in rivals},
     }
     progress(f"train {name}: evaluating on {labels.start} to {labels.end}")
     size = settings.shard_listeners

@@ -30,6 +30,10 @@ class QuarantineExceeded(ContractError):
     """More rows broke the contract than the configured share allows; nothing was written."""
 
 
+class RowsLost(HomerecError, AssertionError):
+    """An ingest cannot say what became of every row that it read; nothing was written."""
+
+
 class MappingError(HomerecError, ValueError):
     """A mapping file is wrong: an unknown table, column or unit, or a column missing."""
 

@@ -11,17 +11,20 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from homerec.settings import Settings, resource
+
+#: In a partition's folder: which of its files are live. Only there once some were replaced.
+LIVE_FILES: Final = "_live.json"
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,15 @@ class Lake:
         return self.tables / f"{name}.parquet"
 
     def partitions(self, name: str) -> Path:
-        """Folder of a table partitioned by date: ``<name>/date=YYYY-MM-DD/*.parquet``."""
+        """Folder of a table partitioned by date: ``<name>/date=YYYY-MM-DD/*.parquet``.
+
+        Not every file in it is live: read those that :meth:`files` names.
+        """
         return self.tables / name
+
+    def files(self, name: str, day: date) -> list[Path]:
+        """Live files of one date of a partitioned table, by name; see :func:`live_files`."""
+        return live_files(self.partitions(name) / f"date={day.isoformat()}")
 
     def dictionary(self, name: str) -> Path:
         """Parquet file (key int32, id string) of ``listeners``, ``items`` or ``contents``."""
@@ -82,11 +92,62 @@ class Lake:
 
     def event_dates(self) -> list[date]:
         """Dates that have events, ascending."""
-        folder = self.partitions("events")
+        return self.dates("events")
+
+    def dates(self, name: str) -> list[date]:
+        """Dates that a partitioned table has, ascending."""
+        folder = self.partitions(name)
         if not folder.is_dir():
             return []
         names = (p.name for p in folder.iterdir() if p.name.startswith("date="))
         return sorted(date.fromisoformat(n.removeprefix("date=")) for n in names)
+
+
+def live_files(folder: Path) -> list[Path]:
+    """Files of a partition that hold its rows, each row once, by name.
+
+    Where the partition has a list (:data:`LIVE_FILES`) those are the ones it names, else all.
+
+    Parameters
+    ----------
+    folder : Path
+        A partition's folder; one that is missing has no files.
+    """
+    # In this order: a list that comes up in between names what was found, or what replaced it.
+    found = sorted(folder.glob("*.parquet"))
+    try:
+        listed = json.loads((folder / LIVE_FILES).read_text(encoding="utf-8"))["files"]
+    except FileNotFoundError:
+        return found
+    return [folder / name for name in sorted(listed)]
+
+
+def swap_files(folder: Path, old: Sequence[str], new: Mapping[str, Path]) -> None:
+    """Make new files of a partition live and old ones not, in one move for its readers.
+
+    The old files stay where they are, for readers that have listed them. Only one process at a
+    time may do this.
+
+    Parameters
+    ----------
+    folder : Path
+        The partition's folder.
+    old : sequence of str
+        Names of live files; empty where files are only added.
+    new : mapping of str to Path
+        Name in the folder -> file of the same file system, which is moved there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    listing = folder / LIVE_FILES
+    live = [path.name for path in live_files(folder)]
+    has_list = listing.exists()
+    if old and not has_list:
+        # Before the new files can be seen: a reader without a list takes all that it sees.
+        write_json({"files": live}, listing)
+    for name, path in new.items():
+        path.replace(folder / name)
+    if old or has_list:
+        write_json({"files": sorted({*live, *new} - set(old))}, listing)
 
 
 def connect(settings: Settings) -> duckdb.DuckDBPyConnection:

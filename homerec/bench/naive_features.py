@@ -41,6 +41,8 @@ def naive_features(
         With the columns of the feature SQL, sorted by key.
     """
     listeners = pd.read_parquet(lake.table("listeners"))
+    if "valid_to" in listeners:
+        listeners = listeners[listeners["valid_to"].isna()]
     moment = pd.Timestamp(as_of)
     plays = _plays(files, listeners, moment, pd.Timestamp(known_at).tz_convert(None))
     pairs = _listener_item(_daily(_cards(plays)), listeners, moment)

@@ -1,6 +1,7 @@
 """Commands for data: world, ingest, features."""
 
 import argparse
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,19 @@ def add_commands(commands: Any) -> None:
     )
     ingest.add_argument("--now", type=parse_moment, help=argparse.SUPPRESS)
     ingest.set_defaults(run=_ingest)
+
+    lake = commands.add_parser("lake", help="look after the lake's files")
+    actions = lake.add_subparsers(dest="action", metavar="ACTION", required=True)
+    compacting = actions.add_parser(
+        "compact",
+        help="make one sorted file of a date's many; recent dates grow again, so do it seldom",
+    )
+    compacting.add_argument("--since", type=parse_date, metavar="DATE", help="first date")
+    compacting.add_argument("--until", type=parse_date, metavar="DATE", help="end, exclusive")
+    compacting.add_argument(
+        "--most-files", type=int, default=1, metavar="N", help="leave dates with at most N (1)"
+    )
+    compacting.set_defaults(run=_compact)
 
     features = commands.add_parser("features", help="compute and verify the snapshot of a date")
     add_as_of(features)
@@ -77,6 +91,20 @@ def _ingest(settings: Settings, arguments: argparse.Namespace) -> int:
         mapping=arguments.mapping,
         now=arguments.now,
         set_aside_files=arguments.set_aside_files,
+        progress=Progress(arguments.quiet),
+    )
+    print(report.render())
+    return 0
+
+
+def _compact(settings: Settings, arguments: argparse.Namespace) -> int:
+    from homerec.ingest.compaction import compact
+
+    report = compact(
+        settings,
+        most_files=arguments.most_files,
+        since=arguments.since or date.min,
+        until=arguments.until or date.max,
         progress=Progress(arguments.quiet),
     )
     print(report.render())

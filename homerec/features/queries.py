@@ -6,21 +6,21 @@ from typing import Any, Final
 
 import duckdb
 
-from homerec.errors import EmptyInput
+from homerec.ingest.reading import expose_table
 from homerec.lake import Lake, read_sql
 
 #: What features are made of beside events.
-LAKE_TABLES: Final = ("listeners", "items", "signup_picks")
+LAKE_TABLES: Final = ("listeners", "items", "signup_picks", "availability")
+_OPTIONAL: Final = ("signup_picks", "availability")
 
 
 def card_parameters(
-    lake: Lake, since: date, until: date, known_at: datetime, files: list[Path] | list[str]
+    since: date, until: date, known_at: datetime, files: list[Path] | list[str]
 ) -> dict[str, Any]:
-    """Parameters of ``features/card.sql``.
+    """Parameters of ``features/card.sql``, which also reads the table ``listeners``.
 
     Parameters
     ----------
-    lake : Lake
     since, until : date
         Events started in [since, until), UTC, count.
     known_at : datetime
@@ -33,7 +33,6 @@ def card_parameters(
         "as_of": until,
         "known_at": known_at.astimezone(UTC).replace(tzinfo=None),
         "events": [str(p) for p in files],
-        "listeners": str(lake.table("listeners")),
     }
 
 
@@ -62,14 +61,19 @@ def create_table(
 
 
 def expose_lake(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, listeners: str | None = None
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    known_at: datetime,
+    listeners: str | None = None,
 ) -> None:
-    """Make the lake's listeners, items and sign-up picks readable by name.
+    """Make the lake's listeners, items, picks and availability readable by name, as of an instant.
 
     Parameters
     ----------
     connection : duckdb.DuckDBPyConnection
     lake : Lake
+    known_at : datetime
+        Aware; the versions in force then are read, as :mod:`homerec.ingest.reading` says.
     listeners : str, optional
         Parquet file that stands for the lake's listeners.
 
@@ -79,13 +83,6 @@ def expose_lake(
         There are no listeners or no items yet.
     """
     for name in LAKE_TABLES:
-        path = Path(listeners) if name == "listeners" and listeners else lake.table(name)
-        if path.exists():
-            connection.read_parquet(str(path)).create_view(name, replace=True)
-        elif name == "signup_picks":
-            connection.execute(
-                "CREATE OR REPLACE TEMP TABLE signup_picks "
-                "(listener INTEGER, item INTEGER, picked_at TIMESTAMP)"
-            )
-        else:
-            raise EmptyInput(f"The lake has no {name}. Ingest them first: `homerec ingest`.")
+        path = Path(listeners) if name == "listeners" and listeners else None
+        required = name not in _OPTIONAL
+        expose_table(connection, lake, name, known_at, path=path, required=required)

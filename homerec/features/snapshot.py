@@ -109,10 +109,7 @@ def event_files(settings: Settings, as_of: date) -> list[Path]:
     lake = Lake(settings.home)
     since = as_of - timedelta(days=settings.history_days) if settings.history_days else date.min
     dates = [day for day in lake.event_dates() if since <= day < as_of]
-    folder = lake.partitions("events")
-    return [
-        p for day in dates for p in sorted((folder / f"date={day.isoformat()}").glob("*.parquet"))
-    ]
+    return [path for day in dates for path in lake.files("events", day)]
 
 
 def _fingerprint(settings: Settings, files: list[Path]) -> str:
@@ -266,7 +263,7 @@ def compute_tables(
     connection : duckdb.DuckDBPyConnection
         Receives the tables of :data:`TABLES`, and ``daily`` and ``decay``.
     lake : Lake
-        Where listeners, items and sign-up picks lie.
+        Where listeners, items, sign-up picks and availability lie.
     as_of, known_at : date, datetime
         What counts: started strictly before the one, arrived strictly before the other.
     files : list of Path
@@ -282,11 +279,10 @@ def compute_tables(
     dict of str to int
         Rows per table.
     """
-    expose_lake(connection, lake, listeners)
+    expose_lake(connection, lake, known_at, listeners)
     since = min(date.fromisoformat(p.parent.name.removeprefix("date=")) for p in files)
     parameters = {
-        **card_parameters(lake, since, as_of, known_at, files),
-        **({"listeners": listeners} if listeners else {}),
+        **card_parameters(since, as_of, known_at, files),
         "max_age": (as_of - since).days,
     }
     rows: dict[str, int] = {}

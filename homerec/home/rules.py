@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +13,7 @@ from homerec.columns import ITEM_TYPES
 from homerec.features.tables import Catalog, Floats, Keys, Rows, Shard
 from homerec.home.cards import Cards
 from homerec.home.sources import NUMBERS
+from homerec.ingest.reading import expose_table
 from homerec.lake import Lake, connect, read_sql
 from homerec.settings import Settings
 
@@ -42,11 +42,12 @@ class RuleContext:
     fresh_shows: Rows
 
     @classmethod
-    def read(cls, settings: Settings, catalog: Catalog, as_of: date) -> "RuleContext":
+    def read(
+        cls, settings: Settings, catalog: Catalog, as_of: date, known_at: datetime
+    ) -> "RuleContext":
         """Read blocked items and fresh episodes from the lake."""
-        return cls(
-            catalog, as_of, read_blocked(settings, as_of), _fresh_shows(settings, catalog, as_of)
-        )
+        fresh = _fresh_shows(settings, catalog, as_of, known_at)
+        return cls(catalog, as_of, read_blocked(settings, as_of), fresh)
 
     def allowed(self, item: Rows, market: int) -> npt.NDArray[np.bool_]:
         """Whether items (catalog rows) may be shown in a market: available and not blocked."""
@@ -66,25 +67,21 @@ class RuleContext:
 
 def read_blocked(settings: Settings, as_of: date) -> frozenset[tuple[int, str | None]]:
     """Items taken down before as_of, with the market or ``None`` for all."""
-    path = Lake(settings.home).table("blocked")
-    if not path.exists():
-        return frozenset()
     with connect(settings) as connection:
+        # As the lake knows it now: a take-down that came late must be heeded all the same.
+        expose_table(connection, Lake(settings.home), "blocked", None)
         rows = connection.execute(
-            "SELECT item, market FROM read_parquet($blocked) WHERE blocked_at < $as_of",
-            {"blocked": str(path), "as_of": as_of},
+            "SELECT item, market FROM blocked WHERE blocked_at < $as_of", {"as_of": as_of}
         ).fetchall()
     return frozenset((int(item), market) for item, market in rows)
 
 
-def _fresh_shows(settings: Settings, catalog: Catalog, as_of: date) -> Rows:
-    path = Lake(settings.home).table("contents")
-    if not path.exists():
-        return np.zeros(0, dtype=np.int64)
-    with duckdb.connect() as connection:
-        shows = connection.execute(
-            read_sql("home/fresh_shows.sql"), {"contents": str(path), "as_of": as_of}
-        ).fetchnumpy()["item"]
+def _fresh_shows(settings: Settings, catalog: Catalog, as_of: date, known_at: datetime) -> Rows:
+    with connect(settings) as connection:
+        expose_table(connection, Lake(settings.home), "contents", known_at)
+        shows = connection.execute(read_sql("home/fresh_shows.sql"), {"as_of": as_of}).fetchnumpy()[
+            "item"
+        ]
     rows = catalog.rows(np.asarray(shows, dtype=np.int32))
     return np.sort(rows[rows >= 0])
 

@@ -414,6 +414,12 @@ class _Reader:
             )
         if kind not in ITEM_TYPES:
             raise MappingError(f"{where}.type is {kind!r}, allowed are {', '.join(ITEM_TYPES)}.")
+        needed = CONTRACTS["events"].column(str(column)).of_type
+        if needed not in ("", kind):
+            raise MappingError(
+                f"{where}.type is {kind!r}, and what events.{column} names must be of type "
+                f"{needed}. Map the ids to {kind}_id or context_id, or derive items of that type."
+            )
         titles = None
         if keys.get("titles") is not None:
             t = keys_of(keys["titles"], ("file", "id", "title", "csv"), f"{where}.titles")

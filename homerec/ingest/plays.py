@@ -22,10 +22,10 @@ import pyarrow.parquet as pq
 from homerec.ingest.contracts import Contract
 from homerec.ingest.mapping import TableMap
 from homerec.ingest.quoting import ident, text, texts
-from homerec.ingest.rules import Rule, event_hash, mapped_sql, rule_case
+from homerec.ingest.rules import NO_ITEM, Rule, event_hash, known_rules, mapped_sql, rule_case
+from homerec.ingest.schema import row_columns
 from homerec.ingest.sources import Opened
 from homerec.ingest.state import Run, rule_names
-from homerec.ingest.tables import known_rules
 
 #: Dates with at least this many rows are sorted and written by DuckDB, one by one.
 BIG_DATE_ROWS: Final = 40_000
@@ -41,11 +41,6 @@ ZSTD_LEVEL: Final = 1
 
 _FILLED: Final = ("artist_id", "album_id", "show_id")
 _BAD: Final = "date=__HIVE_DEFAULT_PARTITION__"
-
-
-def lake_columns(contract: Contract) -> list[str]:
-    """Names of the lake's columns of an append table, in order."""
-    return [c.lake_name for c in contract.columns if c.name != "event_id"] + ["event_hash"]
 
 
 def split(run: Run, name: str) -> None:
@@ -74,9 +69,12 @@ def keyed_sql(
     rules = run.local_rules(contract.name, files) + known_rules(contract, mapping)
     keyed = [c for c in contract.columns if c.references and c.name in mapping.columns]
     joins = [
-        f"LEFT JOIN keys_{c.references} k_{c.name} ON k_{c.name}.id = m.v_{c.name}" for c in keyed
+        f"LEFT JOIN {'typed' if c.of_type else 'keys'}_{c.references} k_{c.name} "
+        f"ON k_{c.name}.id = m.v_{c.name}"
+        for c in keyed
     ]
     found = [f"k_{c.name}.key AS j_{c.name}" for c in keyed]
+    found += [f"k_{c.name}.kind AS t_{c.name}" for c in keyed if c.of_type]
     fills = contract.name == "events" and "content_id" in mapping.columns
     if fills:
         joins.append("LEFT JOIN known_contents c ON c.id = m.v_content_id")
@@ -108,7 +106,7 @@ def keyed_sql(
     if contract.name != "events":
         return f"SELECT *, broken AS rule FROM ({checked})", rules
     no_item = 'coalesce(context, artist, album, "show") IS NULL'
-    rules = [*rules, Rule("no_item", "", no_item)]
+    rules = [*rules, Rule(NO_ITEM, "", no_item)]
     last = len(rules) - 1
     return (
         f"SELECT *, CAST(CASE WHEN broken IS NOT NULL THEN broken WHEN {no_item} THEN {last} END "
@@ -121,7 +119,7 @@ def _split_batch(
     run: Run, contract: Contract, mapping: TableMap, files: list[Opened], target: Path
 ) -> None:
     keyed, rules = keyed_sql(run, contract, mapping, files)
-    columns = ", ".join(ident(c) for c in lake_columns(contract))
+    columns = ", ".join(ident(c) for c in row_columns(contract))
     time = ident(contract.column(contract.time).lake_name)
     run.sql(
         f"""COPY (SELECT {columns}, rule, CASE WHEN rule IS NOT NULL THEN filename END AS filename,
@@ -206,10 +204,9 @@ def _merge_group(
 ) -> int:
     """Stage the new rows of some dates; return how many."""
     time = ident(contract.time)
-    columns = ", ".join(ident(c) for c in lake_columns(contract))
+    columns = ", ".join(ident(c) for c in row_columns(contract))
     staged = f"read_parquet({texts(paths)}, hive_partitioning = false)"
-    lake = run.lake.partitions(contract.name)
-    present = [p for day in days for p in sorted((lake / f"date={day}").glob("*.parquet"))]
+    present = [p for day in days for p in run.lake.files(contract.name, date.fromisoformat(day))]
     where = ""
     if present:
         where = f"""WHERE NOT EXISTS (SELECT 1 FROM (SELECT event_hash AS h, {time} AS t
@@ -224,7 +221,7 @@ def _merge_group(
         return 0
     if n_distinct < n_rows:
         # Which delivery of a row stays must not depend on the order in which threads read it.
-        order = ", ".join(["arrived_at", *(ident(c) for c in lake_columns(contract))])
+        order = ", ".join(["arrived_at", *(ident(c) for c in row_columns(contract))])
         fresh = f"""SELECT {columns} FROM ({fresh}) QUALIFY row_number() OVER (
             PARTITION BY CAST({time} AS DATE), event_hash ORDER BY {order}) = 1"""
     target = run.staged_lake / contract.name

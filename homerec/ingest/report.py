@@ -19,9 +19,10 @@ class TableReport:
     read : int
         Rows and lines found.
     written : int
-        Rows added to the lake or changed in it.
+        Rows that became rows of the lake: new events, new keys, new versions of a key.
     duplicates : int
-        Rows that the lake had already, or that a newer row of the same ingest replaced.
+        Rows that say what the lake or another row of the ingest says already, and rows that a
+        later one of the same key and moment replaces.
     quarantined : dict of str to int
         Rows set aside, by rule.
     first, last : date or None
@@ -63,6 +64,8 @@ class IngestReport:
         Rows made of the events, by table.
     assumed : list of str
         What the source does not say and the mapping made up.
+    ignored : dict of str to list of str
+        By table, columns of the source that the mapping does not use.
     set_aside_files : dict of str to str
         Unreadable files that were left out, with the reason.
     quarantine : str
@@ -79,6 +82,7 @@ class IngestReport:
     new_keys: dict[str, int] = field(default_factory=dict)
     derived: dict[str, int] = field(default_factory=dict)
     assumed: list[str] = field(default_factory=list)
+    ignored: dict[str, list[str]] = field(default_factory=dict)
     set_aside_files: dict[str, str] = field(default_factory=dict)
     quarantine: str = ""
     seconds: float = 0.0
@@ -110,6 +114,10 @@ class IngestReport:
             made = ", ".join(f"{name} {count:,}" for name, count in self.derived.items())
             lines.append(f"Derived from events: {made}")
         lines += [f"Assumed: {what}" for what in self.assumed]
+        lines += [
+            f"Ignored: {name} has columns that the mapping does not use: {', '.join(columns)}"
+            for name, columns in self.ignored.items()
+        ]
         lines += [f"File set aside: {name}: {why}" for name, why in self.set_aside_files.items()]
         if self.quarantine:
             lines.append(f"Quarantine: {self.quarantine}")

@@ -1,6 +1,5 @@
 """Ingest: files in an inbox to tables in the lake, whole or not at all."""
 
-import fcntl
 import itertools
 import logging
 import shutil
@@ -8,22 +7,37 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
 from tqdm import tqdm
 
-from homerec.errors import HomerecError, TransientError
+from homerec.errors import HomerecError
 from homerec.ingest import plays, tables
+from homerec.ingest.compaction import (
+    MOST_FILES,
+    PARTITIONED,
+    CompactionReport,
+    compact_dates,
+    remove_replaced,
+)
 from homerec.ingest.contracts import CONTRACTS
+from homerec.ingest.locking import writing
 from homerec.ingest.mapping import SourceMapping, load_mapping
 from homerec.ingest.quoting import text
+from homerec.ingest.reading import in_force_sql
 from homerec.ingest.report import DryRun, IngestReport
 from homerec.ingest.rules import mapped_sql
-from homerec.ingest.setaside import check_limit, count_bad, write_quarantine
+from homerec.ingest.setaside import (
+    check_limit,
+    check_nothing_lost,
+    count_bad,
+    write_quarantine,
+)
+from homerec.ingest.sources import JSON_FLAG
 from homerec.ingest.state import Progress, Run
-from homerec.lake import Lake, checksum_text, connect, write_json
+from homerec.lake import Lake, checksum_text, connect, swap_files, write_json
 from homerec.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -76,13 +90,15 @@ def ingest(
         A file is unreadable.
     QuarantineExceeded
         Too large a share of a table's rows break a rule.
+    RowsLost
+        The counts of a table do not add up.
     TransientError
         Another ingest into the same lake is running.
     """
     moment, loaded = _moment(now), load_mapping(mapping)
     lake = Lake(settings.home)
     started = time.perf_counter()
-    with _locked(lake), _run(settings, source, loaded, moment, progress) as run:
+    with writing(lake), _run(settings, source, loaded, moment, progress) as run:
         run.set_aside_files = set_aside_files
         folder = lake.quarantine / run.report.ingest_id
         try:
@@ -93,6 +109,7 @@ def ingest(
             for name in ("events", "impressions"):
                 if name in run.opened:
                     plays.merge(run, name, run.report.ingest_id)
+            check_nothing_lost(run)
             _commit(run)
             run.report.status = "done"
         except BaseException:
@@ -102,6 +119,7 @@ def ingest(
             if run.report.tables:
                 run.report.seconds = round(time.perf_counter() - started, 3)
                 write_json(run.report.to_json(), lake.ingests / f"{run.report.ingest_id}.json")
+        _compact(run)
         logger.info("%s", run.report.render())
         return run.report
 
@@ -163,21 +181,6 @@ def _moment(now: datetime | None) -> datetime:
 
 
 @contextmanager
-def _locked(lake: Lake) -> Iterator[None]:
-    # Two ingests at once would give the same keys to different ids.
-    lake.tables.mkdir(parents=True, exist_ok=True)
-    path = lake.tables / ".ingest.lock"
-    with path.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise TransientError(
-                f"Another ingest into {lake.tables} is running ({path} is locked). Try again later."
-            ) from error
-        yield
-
-
-@contextmanager
 def _run(
     settings: Settings,
     source: Path,
@@ -224,6 +227,7 @@ def _new_id(lake: Lake, now: datetime, parts: list[str]) -> str:
 def _stage(run: Run) -> None:
     run.start()
     run.report.assumed = _assumed(run.mapping)
+    run.report.ignored = _ignored(run)
     _stage_all(run)
 
 
@@ -239,6 +243,7 @@ def _stage_all(run: Run) -> None:
                     tables.derive_items(run, how)
             if name == "listeners" and "events" in run.opened:
                 tables.derive_listeners(run)
+    tables.type_items(run)
     if "events" in run.opened:
         _known_contents(run)
     for name, contract in CONTRACTS.items():
@@ -250,16 +255,10 @@ def _known_contents(run: Run) -> None:
     """Make the temporary table that fills an event's artist, album and show from its content."""
     staged, lake = run.staged_table("contents"), run.lake.table("contents")
     path = staged if staged.exists() else lake
-    if path.exists():
-        source = f"read_parquet({text(path)})"
-    else:
-        source = (
-            "(SELECT NULL::VARCHAR AS content_id, NULL::INTEGER AS artist, "
-            'NULL::INTEGER AS album, NULL::INTEGER AS "show" WHERE false)'
-        )
+    source = in_force_sql(run.connection, CONTRACTS["contents"], path, None)
     run.sql(
         "CREATE TEMP TABLE known_contents AS "  # noqa: S608 - the path is quoted
-        f'SELECT content_id AS id, artist, album, "show" FROM {source}'
+        f'SELECT content_id AS id, artist, album, "show" FROM ({source})'
     )
 
 
@@ -275,6 +274,17 @@ def _first_rows(run: Run, name: str, n_rows: int) -> list[list[object]]:
         LEFT JOIN bad b ON b.tbl = {text(name)} AND b.filename = m.filename
         AND b.row = m.file_row_number ORDER BY m.file_row_number"""  # noqa: S608 - quoted above
     return [list(row) for row in run.sql(query)]
+
+
+def _ignored(run: Run) -> dict[str, list[str]]:
+    """Columns that no contract column is mapped to; of JSON Lines, only what is mapped is known."""
+    found: dict[str, list[str]] = {}
+    for name, files in run.opened.items():
+        used = {*run.mapping.tables[name].source_columns, JSON_FLAG}
+        there = {column for opened in files for column in opened.columns}
+        if there - used:
+            found[name] = sorted(there - used)
+    return found
 
 
 def _assumed(mapping: SourceMapping) -> list[str]:
@@ -319,14 +329,24 @@ def _commit(run: Run) -> None:
     same ingest run again completes it.
     """
     run.progress("committing")
-    staged = [p for p in run.staged_lake.rglob("*.parquet")]
-
-    def order(path: Path) -> tuple[int, str]:
-        depth = path.relative_to(run.staged_lake)
-        rank = 0 if depth.parts[0] == "dictionaries" else 1 if len(depth.parts) == 1 else 2
-        return rank, str(depth)
-
-    for path in sorted(staged, key=order):
+    dictionaries = (run.staged_lake / "dictionaries").glob("*.parquet")
+    for path in [*sorted(dictionaries), *sorted(run.staged_lake.glob("*.parquet"))]:
         target = run.lake.tables / path.relative_to(run.staged_lake)
         target.parent.mkdir(parents=True, exist_ok=True)
         path.replace(target)
+    for name in PARTITIONED:
+        for path in run.staged_partitions(name):
+            run.touched.setdefault(name, []).append(
+                date.fromisoformat(path.parent.name.removeprefix("date="))
+            )
+            swap_files(run.lake.partitions(name) / path.parent.name, [], {path.name: path})
+
+
+def _compact(run: Run) -> None:
+    """Compact the dates that have become many files, after all of the ingest is in the lake."""
+    done = CompactionReport()
+    for name, days in run.touched.items():
+        compact_dates(run.connection, run.lake, name, days, MOST_FILES, done, run.progress)
+    done.removed = remove_replaced(run.lake)
+    if done.dates or done.removed:
+        logger.info("Compaction: %s", done.render())

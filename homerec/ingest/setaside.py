@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from homerec.errors import QuarantineExceeded
+from homerec.errors import QuarantineExceeded, RowsLost
 from homerec.ingest.contracts import CONTRACTS
 from homerec.ingest.lines import line_shifts, reject_lines
 from homerec.ingest.quoting import ident, text
@@ -53,65 +54,110 @@ def write_quarantine(run: Run, folder: Path) -> None:
 
 def _write_rows(run: Run, name: str, files: list[Opened], target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    run.sql("CREATE OR REPLACE TEMP TABLE shifts (scan VARCHAR, start BIGINT, shift BIGINT)")
-    run.sql("CREATE OR REPLACE TEMP TABLE names (scan VARCHAR, file VARCHAR)")
     run.sql(
         "CREATE OR REPLACE TEMP TABLE aside "
         '(file VARCHAR, line BIGINT, rule VARCHAR, "column" VARCHAR, value VARCHAR, row VARCHAR)'
     )
-    for opened in files:
-        file = str(opened.path.relative_to(run.root))
-        run.sql(f"INSERT INTO names VALUES ({text(opened.scan)}, {text(file)})")
-        if opened.rejects:
-            lines = reject_lines(opened)
-            found: dict[str, list[Any]] = {
-                "line": [lines.get(r.line, r.line) for r in opened.rejects],
-                "reason": [r.reason for r in opened.rejects],
-                "content": [r.content for r in opened.rejects],
-            }
-            select = f"{text(file)}, line, {text(MALFORMED_LINE)}, NULL, reason, to_json(content)"
-            _insert(run, "aside", select, found)
+    _add_lines(run, files)
     broken = {
         str(r[0]) for r in run.sql(f"SELECT DISTINCT filename FROM bad WHERE tbl = {text(name)}")
     }
+    # Files of one schema are read together: a query for each of a thousand files takes its time.
+    by_schema: dict[tuple[str, ...], list[Opened]] = {}
     for opened in files:
         if str(opened.scan) in broken:
-            _add_rows(run, name, opened)
+            by_schema.setdefault(tuple(opened.columns), []).append(opened)
+    for alike in by_schema.values():
+        _add_rows(run, name, alike)
+    n_rows, n_bad = run.number("SELECT count(*) FROM aside"), run.report.tables[name].n_quarantined
+    if n_rows != n_bad:
+        raise RowsLost(
+            f"{n_bad:,} rows of {name} break a rule, and quarantine would hold {n_rows:,}; none "
+            "may be lost. Nothing was written to the lake. This is a fault of homerec's: report it."
+        )
     run.sql(
         f"COPY (SELECT * FROM aside ORDER BY file, line) TO {text(target)} "
         "(FORMAT parquet, COMPRESSION zstd)"
     )
 
 
-def _insert(run: Run, table: str, select: str, values: dict[str, list[Any]]) -> None:
-    """Insert a selection from columns of values; row by row would take minutes."""
+def _add_lines(run: Run, files: list[Opened]) -> None:
+    """Add the lines that were no rows."""
+    found: dict[str, list[Any]] = {"file": [], "line": [], "reason": [], "content": []}
+    for opened in files:
+        lines = reject_lines(opened)
+        for reject in opened.rejects:
+            found["file"].append(str(opened.path.relative_to(run.root)))
+            found["line"].append(lines.get(reject.line, reject.line))
+            found["reason"].append(reject.reason)
+            found["content"].append(reject.content)
+    select = f"file, line, {text(MALFORMED_LINE)}, NULL, reason, to_json(content)"
+    if found["file"]:
+        _with_values(run, found, f"INSERT INTO aside SELECT {select} FROM given_values")
+
+
+def _with_values(run: Run, values: dict[str, list[Any]], query: str) -> None:
+    """Run a query that reads columns of values; row by row would take minutes."""
     run.connection.register("given_values", pa.table(values))
-    run.sql(f"INSERT INTO {table} SELECT {select} FROM given_values")
+    run.sql(query)
     run.connection.unregister("given_values")
 
 
-def _add_rows(run: Run, name: str, opened: Opened) -> None:
+def _add_rows(run: Run, name: str, files: list[Opened]) -> None:
+    """Add the rows of files of one schema that break a rule."""
     mapping = run.mapping.tables[name]
-    starts, shifts = zip(*line_shifts(opened), strict=True)
-    moved = {"start": list(starts), "shift": list(shifts)}
-    _insert(run, "shifts", f"{text(opened.scan)}, start, shift", moved)
-    cells = ", ".join(f"{text(c)}, s.{ident(c)}" for c in opened.columns if c != JSON_FLAG)
+    columns = files[0].columns
+    moved: dict[str, list[Any]] = {"scan": [], "file": [], "start": [], "shift": []}
+    for opened in files:
+        for start, shift in line_shifts(opened):
+            moved["scan"].append(str(opened.scan))
+            moved["file"].append(str(opened.path.relative_to(run.root)))
+            moved["start"].append(start)
+            moved["shift"].append(shift)
+    cells = ", ".join(f"{text(c)}, s.{ident(c)}" for c in columns if c != JSON_FLAG)
     values = " ".join(
         f"WHEN {text(c.name)} THEN CAST(s.{ident(how.column)} AS VARCHAR)"
         for c in CONTRACTS[name].columns
-        if (how := mapping.columns.get(c.name)) and how.column and how.column in opened.columns
+        if (how := mapping.columns.get(c.name)) and how.column and how.column in columns
     )
     value = f"CASE b.col {values} END" if values else "CAST(NULL AS VARCHAR)"
-    run.sql(
+    _with_values(
+        run,
+        moved,
         f"""INSERT INTO aside
-            SELECT n.file, b.row + t.shift, b.rule, b.col, {value},
+            SELECT t.file, b.row + t.shift, b.rule, b.col, {value},
                    CAST(json_object({cells}) AS VARCHAR)
-            FROM (SELECT * FROM bad WHERE tbl = {text(name)}
-                  AND filename = {text(opened.scan)}) b
-            JOIN {scan_of([opened])} s ON s.{ROW_COLUMN} = b.row
-            JOIN names n ON n.scan = s.{FILE_COLUMN}
-            ASOF JOIN shifts t ON t.scan = b.filename AND b.row >= t.start"""
+            FROM (SELECT * FROM bad WHERE tbl = {text(name)}) b
+            JOIN {scan_of(files)} s ON s.{ROW_COLUMN} = b.row AND s.{FILE_COLUMN} = b.filename
+            ASOF JOIN given_values t ON t.scan = b.filename AND b.row >= t.start""",
     )
+
+
+def check_nothing_lost(run: Run) -> None:
+    """Compare what was read with what became of it, before anything is written.
+
+    Raises
+    ------
+    RowsLost
+        A table's rows do not add up.
+    """
+    for name, table in run.report.tables.items():
+        kept = table.written + table.duplicates + table.n_quarantined
+        if table.read != kept:
+            raise RowsLost(
+                f"{table.read:,} rows of {name} were read, and {table.written:,} written + "
+                f"{table.duplicates:,} duplicates + {table.n_quarantined:,} quarantined make "
+                f"{kept:,}; none may be lost. Nothing was written to the lake. "
+                "This is a fault of homerec's: report it."
+            )
+        if CONTRACTS[name].write == "append":
+            staged = sum(pq.read_metadata(p).num_rows for p in run.staged_partitions(name))
+            if staged != table.written:
+                raise RowsLost(
+                    f"{table.written:,} rows of {name} are new, and the files made for the lake "
+                    f"hold {staged:,}. Nothing was written to the lake. "
+                    "This is a fault of homerec's: report it."
+                )
 
 
 def check_limit(run: Run, folder: Path) -> None:

@@ -5,7 +5,7 @@ import logging
 import zoneinfo
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
@@ -40,6 +40,8 @@ class Run:
     staging : Path
         Folder for temporary files; ``staging/lake`` mirrors the lake's folders with what is to be
         committed.
+    touched : dict of str to list of date
+        Dates of the partitioned tables that the ingest has added files to.
     limit : int or None
         Rows of a file to look at, for a dry run.
     """
@@ -56,6 +58,7 @@ class Run:
     limit: int | None = None
     opened: dict[str, list[Opened]] = field(default_factory=dict)
     broken_files: dict[Path, str] = field(default_factory=dict)
+    touched: dict[str, list[date]] = field(default_factory=dict)
 
     @property
     def lake(self) -> Lake:
@@ -84,6 +87,10 @@ class Run:
     def staged_table(self, name: str) -> Path:
         """Where a table without partitions is staged."""
         return self.staged_lake / f"{name}.parquet"
+
+    def staged_partitions(self, name: str) -> list[Path]:
+        """Files staged for the date partitions of a table."""
+        return sorted((self.staged_lake / name).glob("date=*/*.parquet"))
 
     def staged_dictionary(self, name: str) -> Path:
         """Where a dictionary is staged."""

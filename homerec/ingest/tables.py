@@ -1,19 +1,19 @@
 # ruff: noqa: S608 - names and values are quoted by homerec.ingest.quoting
-"""Tables in which the newest row of a key wins: items, contents, listeners, picks, editors' tables.
+"""Tables that keep their history by key: items, contents, listeners, picks, editors' tables.
 
 Also the dictionaries from text ids to dense keys, and rows derived from the events.
 """
 
-from typing import Final
-
+from homerec.columns import ITEM_TYPES
 from homerec.ingest.contracts import CONTRACTS, Column, Contract
+from homerec.ingest.history import merge_versions
 from homerec.ingest.mapping import DeriveItems, TableMap
-from homerec.ingest.quoting import ident, text
-from homerec.ingest.rules import TYPES, UNKNOWN, Rule, mapped_sql, rule_case
+from homerec.ingest.quoting import ident, instant, text
+from homerec.ingest.reading import in_force_sql, versions_sql
+from homerec.ingest.rules import TYPES, UNKNOWN, WRONG_TYPE, mapped_sql, rule_case
+from homerec.ingest.schema import UPDATED, lake_schema, row_columns
 from homerec.ingest.sources import Opened, open_as, scan_of
 from homerec.ingest.state import Run, rule_names
-
-_LAKE_TYPES: Final = {**TYPES, "integer": "INTEGER"}
 
 
 def load_rows(run: Run, name: str) -> None:
@@ -48,24 +48,53 @@ def _load_batch(run: Run, contract: Contract, mapping: TableMap, files: list[Ope
 
 
 def _check_references(run: Run, contract: Contract) -> None:
-    """Move rows that refer to ids which nothing defines from ``rows_<name>`` to ``bad``."""
+    """Move rows from ``rows_<name>`` to ``bad`` that refer to what nothing defines as such."""
+    checks: list[tuple[str, str, str]] = []
     for column in contract.columns:
         if column.references is None:
             continue
         known = f"SELECT id FROM keys_{column.references} WHERE id IS NOT NULL"
         if column.references == contract.defines:
             known += f" UNION ALL SELECT v_{contract.key[0]} FROM rows_{contract.name}"
-        moved = 1
-        # A row set aside may have defined the id that another row of the table refers to.
-        while moved:
-            broken = f"v_{column.name} IS NOT NULL AND v_{column.name} NOT IN ({known})"
-            moved = run.number(
-                f"""INSERT INTO bad SELECT {text(contract.name)}, filename, row,
-                    {text(UNKNOWN[column.references])}, {text(column.name)}
-                    FROM rows_{contract.name} WHERE {broken}"""
+        checks.append((UNKNOWN[column.references], column.name, known))
+        if column.of_type:
+            types = _item_types(run, "rows_items" if contract.name == "items" else "")
+            typed = f"SELECT id FROM ({types}) WHERE type = {text(column.of_type)}"
+            checks.append((WRONG_TYPE, column.name, typed))
+    moved = 1
+    # A row set aside may have defined the id that another row of the table refers to.
+    while moved:
+        moved = 0
+        for rule, name, known in checks:
+            broken = f"v_{name} IS NOT NULL AND v_{name} NOT IN ({known})"
+            found = run.number(
+                f"""INSERT INTO bad SELECT {text(contract.name)}, filename, row, {text(rule)},
+                    {text(name)} FROM rows_{contract.name} WHERE {broken}"""
             )
-            if moved:
+            if found:
                 run.sql(f"DELETE FROM rows_{contract.name} WHERE {broken}")
+            moved += found
+
+
+def _item_types(run: Run, rows: str = "") -> str:
+    """Build the SQL of (id, type) of the items: those in ``rows``, and those staged or kept."""
+    staged = run.staged_table("items")
+    path = staged if staged.exists() else run.lake.table("items")
+    kept = in_force_sql(run.connection, CONTRACTS["items"], path, None)
+    types = f"SELECT item_id AS id, type FROM ({kept})"
+    if not rows:
+        return types
+    return f"SELECT v_item_id AS id, v_type AS type FROM {rows} UNION ALL {types}"
+
+
+def type_items(run: Run) -> None:
+    """Make the temporary table ``typed_items``: the items' dictionary, with each item's type."""
+    kinds = f"list_position({[*ITEM_TYPES]!r}, t.type) - 1"
+    run.sql(
+        f"CREATE OR REPLACE TEMP TABLE typed_items AS SELECT k.key, k.id, "
+        f"CAST({kinds} AS TINYINT) AS kind "
+        f"FROM keys_items k LEFT JOIN ({_item_types(run)}) t ON t.id = k.id"
+    )
 
 
 def extend_dictionary(run: Run, name: str, ids: str) -> None:
@@ -98,21 +127,20 @@ def extend_dictionary(run: Run, name: str, ids: str) -> None:
         )
 
 
-def _lake_columns(contract: Contract) -> list[tuple[str, str, str]]:
-    """List (name in the lake, type, SQL over ``rows_*`` and the dictionaries) of each column."""
-    result: list[tuple[str, str, str]] = []
+def _sources(contract: Contract) -> dict[str, str]:
+    """Build the SQL of each of the lake's columns, over ``rows_*`` and the dictionaries."""
+    sources: dict[str, str] = {}
     for i, column in enumerate(contract.columns):
-        if contract.defines and column.name == contract.key[0]:
-            result.append((column.lake, "INTEGER", f"k{i}.key"))
-            result.append((column.name, "VARCHAR", f"r.v_{column.name}"))
-        elif column.references:
-            result.append((column.lake, "INTEGER", f"k{i}.key"))
-        else:
-            sql = f"r.v_{column.name}"
-            # No tags is an empty list; no markets is NULL, which means everywhere.
-            sql = f"coalesce({sql}, [])" if column.name == "tags" else sql
-            result.append((column.name, _LAKE_TYPES[column.kind], sql))
-    return result
+        sql = f"r.v_{column.name}"
+        if _dictionary_of(contract, column):
+            sources[column.lake_name] = f"k{i}.key"
+        if column.name == "tags":
+            sql = f"coalesce({sql}, [])"
+        elif column.name == "markets":
+            # No markets is NULL, which means everywhere; an empty list would read as nowhere.
+            sql = f"CASE WHEN len({sql}) > 0 THEN {sql} END"
+        sources.setdefault(column.name, sql)
+    return sources
 
 
 def _dictionary_of(contract: Contract, column: Column) -> str | None:
@@ -128,24 +156,29 @@ def stage_upsert(run: Run, name: str) -> None:
         extend_dictionary(
             run, contract.defines, f"SELECT v_{contract.key[0]} AS id FROM rows_{name}"
         )
-    columns = _lake_columns(contract)
-    selected = ", ".join(f"CAST({sql} AS {kind}) AS {ident(n)}" for n, kind, sql in columns)
+    schema, sources = lake_schema(contract), _sources(contract)
+    selected = ", ".join(
+        f"CAST({sources[n]} AS {schema[n]}) AS {ident(n)}" for n in row_columns(contract)
+    )
     joins = " ".join(
         f"LEFT JOIN keys_{dictionary} k{i} ON k{i}.id = r.v_{c.name}"
         for i, c in enumerate(contract.columns)
         if (dictionary := _dictionary_of(contract, c))
     )
+    moment = instant(run.now)
+    if UPDATED in contract.names:
+        moment = f"coalesce(r.v_{UPDATED}, {moment})"
     keys = ", ".join(f"r.v_{k}" for k in contract.key)
-    order = "f.pos DESC, r.row DESC"
     run.sql(
-        f"""CREATE OR REPLACE TEMP TABLE fresh AS SELECT {selected}
-            FROM (SELECT r.* FROM rows_{name} r JOIN {_positions(run, name)}
-                    ON f.scan = r.filename
-                  QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {order}) = 1) r {joins}"""
+        f"""CREATE TEMP TABLE fresh AS SELECT {selected}, r.moment AS {UPDATED}
+            FROM (SELECT r.*, {moment} AS moment FROM rows_{name} r
+                  JOIN {_positions(run, name)} ON f.scan = r.filename
+                  QUALIFY row_number() OVER (
+                    PARTITION BY {keys}, moment ORDER BY f.pos DESC, r.row DESC) = 1) r {joins}"""
     )
     report = run.report.tables[name]
     n_rows = run.number(f"SELECT count(*) FROM rows_{name}")
-    report.written = _merge(run, contract, columns)
+    report.written = merge_versions(run, contract)
     report.duplicates = n_rows - report.written
     if contract.time:
         span = run.sql(
@@ -164,28 +197,6 @@ def _positions(run: Run, name: str) -> str:
     return f"(VALUES {values or '(NULL, 0)'}) AS f(scan, pos)"
 
 
-def _merge(run: Run, contract: Contract, columns: list[tuple[str, str, str]]) -> int:
-    """Stage the lake's rows with ``fresh`` merged in; return how many are new or changed."""
-    names = ", ".join(ident(n) for n, _, _ in columns)
-    lake = run.lake.table(contract.name)
-    keys = [contract.column(k).lake_name for k in contract.key]
-    old = f"read_parquet({text(lake)})" if lake.exists() else "(SELECT * FROM fresh WHERE false)"
-    changed = run.number(
-        f"SELECT count(*) FROM (SELECT {names} FROM fresh EXCEPT SELECT {names} FROM {old})"
-    )
-    if not changed and lake.exists():
-        return 0
-    same = " AND ".join(f"n.{ident(k)} IS NOT DISTINCT FROM o.{ident(k)}" for k in keys)
-    order = ", ".join(ident(k) for k in keys)
-    run.sql(
-        f"""COPY (SELECT {names} FROM fresh UNION ALL
-              SELECT {names} FROM {old} o WHERE NOT EXISTS (SELECT 1 FROM fresh n WHERE {same})
-              ORDER BY {order})
-            TO {text(run.staged_table(contract.name))} (FORMAT parquet, COMPRESSION zstd)"""
-    )
-    return changed
-
-
 def _stage_derived(run: Run, name: str, rows: str, n_keys_before: int) -> None:
     """Add derived rows, whose keys are new, to the table as it is staged or in the lake."""
     staged, lake = run.staged_table(name), run.lake.table(name)
@@ -195,14 +206,14 @@ def _stage_derived(run: Run, name: str, rows: str, n_keys_before: int) -> None:
     if n_keys == n_keys_before:
         return
     old = staged if staged.exists() else lake
-    more = f"UNION ALL BY NAME SELECT * FROM read_parquet({text(old)})" if old.exists() else ""
     target = run.staging / f"derived_{name}.parquet"
     contract = CONTRACTS[name]
-    # Sorted by key, the first column, as the other tables are.
+    key = contract.column(contract.key[0]).lake
+    # What is made up has no moment: whatever a source says of the key comes after it.
     run.sql(
-        f"""COPY (SELECT * FROM (SELECT * FROM ({rows}) d WHERE d.{
-            contract.column(contract.key[0]).lake
-        } > {n_keys_before}) {more} ORDER BY 1)
+        f"""COPY ({versions_sql(run.connection, contract, old)} UNION ALL BY NAME
+              SELECT * FROM ({rows}) d WHERE d.{key} > {n_keys_before}
+              ORDER BY {key}, {UPDATED} NULLS FIRST)
             TO {text(target)} (FORMAT parquet, COMPRESSION zstd)"""
     )
     target.replace(staged)
@@ -262,12 +273,3 @@ def derive_listeners(run: Run) -> None:
                  {text(how.time_zone)} AS time_zone, s.first AS registered_at
                FROM {seen} s JOIN keys_listeners k ON k.id = s.id"""
     _stage_derived(run, "listeners", rows, before)
-
-
-def known_rules(contract: Contract, mapping: TableMap) -> list[Rule]:
-    """Rules that an append table's ids are known; ``j_<column>`` is the key found for an id."""
-    return [
-        Rule(UNKNOWN[c.references], c.name, f"v_{c.name} IS NOT NULL AND j_{c.name} IS NULL")
-        for c in contract.columns
-        if c.references and c.name in mapping.columns
-    ]

@@ -24,6 +24,7 @@ from homerec.home.rules import (
     popular_lists,
 )
 from homerec.home.sources import NUMBERS, source_rows
+from homerec.ingest.reading import expose_table
 from homerec.lake import Lake, atomic_folder, connect, read_sql, write_json
 from homerec.models import get_model
 from homerec.night.models import ranked_parts
@@ -67,7 +68,7 @@ def assemble_homes(
         The snapshot has no listener.
     """
     slots = page_slots(settings, info.as_of, plan)
-    context = RuleContext.read(settings, catalog, info.as_of)
+    context = RuleContext.read(settings, catalog, info.as_of, info.known_at)
     if not plan.shards:
         raise EmptyInput(f"The snapshot of {info.as_of} has no listener. Ingest listeners first.")
     n_listeners = 0
@@ -112,15 +113,13 @@ def page_slots(settings: Settings, as_of: date, plan: NightPlan) -> list[Slot]:
 
 
 def _editorial_titles(settings: Settings, as_of: date) -> list[str]:
-    path = Lake(settings.home).table("editorial")
-    titles = {DEFAULT_EDITORIAL}
-    if path.exists():
-        with connect(settings) as connection:
-            rows = connection.execute(
-                read_sql("home/editorial_titles.sql"), {"editorial": str(path), "as_of": as_of}
-            ).fetchall()
-        titles |= {str(title) for (title,) in rows}
-    return sorted(titles)
+    with connect(settings) as connection:
+        # What the editors say now: a shelf is for readers of today, and no feature.
+        expose_table(connection, Lake(settings.home), "editorial", None)
+        rows = connection.execute(
+            read_sql("home/editorial_titles.sql"), {"as_of": as_of}
+        ).fetchall()
+    return sorted({DEFAULT_EDITORIAL, *(str(title) for (title,) in rows)})
 
 
 def _shard_shelves(

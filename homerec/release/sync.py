@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from homerec.errors import AuditFailed, EmptyInput
+from homerec.ingest.reading import expose_table
 from homerec.lake import Lake, connect
 from homerec.release.session import execute, transaction
 from homerec.settings import Settings
@@ -18,7 +19,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Table:
-    """How a lake table reaches a serving table: what is read in DuckDB, staged, then merged."""
+    """How a lake table reaches a serving table: what is read in DuckDB, staged, then merged.
+
+    ``select`` reads ``in_force``, the table's rows of today.
+    """
 
     name: str
     select: str
@@ -31,7 +35,7 @@ class _Table:
 _LISTENERS = _Table(
     name="listeners",
     select="SELECT listener, replace(listener_id, chr(0), ''), upper(market), time_zone "
-    "FROM read_parquet($path)",
+    "FROM in_force",
     staging="listener int, listener_id text, market text, time_zone text",
     merge=(
         "UPDATE staging SET time_zone = 'UTC' WHERE time_zone IS NULL OR time_zone NOT IN (SELECT "
@@ -52,9 +56,9 @@ _ITEMS = _Table(
     name="items",
     select="""SELECT item, replace(item_id, chr(0), ''), type,
               replace(coalesce(title, item_id), chr(0), ''),
-              CASE WHEN markets IS NOT NULL
+              CASE WHEN len(markets) > 0
                   THEN '{' || upper(array_to_string(markets, ',')) || '}' END
-              FROM read_parquet($path)""",
+              FROM in_force""",
     staging="item int, item_id text, type text, title text, markets text[]",
     merge=(
         """UPDATE homerec.item i SET present = false
@@ -73,7 +77,7 @@ _ITEMS = _Table(
 _BLOCKED = _Table(
     name="blocked",
     select="SELECT item, upper(market), replace(reason, chr(0), ''), blocked_at "
-    "FROM read_parquet($path) WHERE item IS NOT NULL",
+    "FROM in_force WHERE item IS NOT NULL",
     staging="item int, market text, reason text, blocked_at timestamptz",
     merge=(
         "DELETE FROM homerec.blocked WHERE origin = 'file'",
@@ -84,7 +88,7 @@ _BLOCKED = _Table(
 )
 _DISMISSALS = _Table(
     name="dismissals",
-    select="SELECT listener, item, dismissed_at FROM read_parquet($path) "
+    select="SELECT listener, item, dismissed_at FROM in_force "
     "WHERE listener IS NOT NULL AND item IS NOT NULL",
     staging="listener int, item int, dismissed_at timestamptz",
     merge=(
@@ -97,7 +101,7 @@ _DISMISSALS = _Table(
 _EDITORIAL = _Table(
     name="editorial",
     select="SELECT replace(shelf, chr(0), ''), upper(market), position, item, starts_at, ends_at "
-    "FROM read_parquet($path) WHERE item IS NOT NULL",
+    "FROM in_force WHERE item IS NOT NULL",
     staging="shelf text, market text, position int, item int, starts_at timestamptz, "
     "ends_at timestamptz",
     merge=(
@@ -109,7 +113,21 @@ _EDITORIAL = _Table(
            FROM staging""",
     ),
 )
-TABLES = (_LISTENERS, _ITEMS, _BLOCKED, _DISMISSALS, _EDITORIAL)
+_AVAILABILITY = _Table(
+    name="availability",
+    select="SELECT item, upper(market), starts_at, ends_at FROM in_force WHERE item IS NOT NULL",
+    staging="item int, market text, starts_at timestamptz, ends_at timestamptz",
+    merge=(
+        "DELETE FROM homerec.availability",
+        """INSERT INTO homerec.availability (item, market, starts_at, ends_at)
+           SELECT item, market, coalesce(starts_at, '-infinity'), coalesce(ends_at, 'infinity')
+           FROM staging""",
+        """UPDATE homerec.item i SET licensed = NOT licensed
+           WHERE licensed <> EXISTS (SELECT FROM staging s WHERE s.item = i.item)""",
+    ),
+)
+#: Availability comes after the items, which it marks.
+TABLES = (_LISTENERS, _ITEMS, _AVAILABILITY, _BLOCKED, _DISMISSALS, _EDITORIAL)
 
 
 def synchronise(settings: Settings, connection: Any, min_count_ratio: float) -> dict[str, int]:
@@ -150,8 +168,9 @@ def synchronise(settings: Settings, connection: Any, min_count_ratio: float) -> 
         for table in TABLES:
             path = lake.table(table.name)
             if path.exists():
+                expose_table(duck, lake, table.name, None, view="in_force")
                 file = Path(folder) / f"{table.name}.csv"
-                counts[table.name] = _merge(cursor, duck, table, path, file, min_count_ratio)
+                counts[table.name] = _merge(cursor, duck, table, file, min_count_ratio)
             elif table.required:
                 raise EmptyInput(f"The lake has no {table.name} ({path}). Ingest them first.")
         cursor.execute(
@@ -159,7 +178,7 @@ def synchronise(settings: Settings, connection: Any, min_count_ratio: float) -> 
                    SELECT FROM homerec.listener l WHERE l.listener = d.listener)"""
         )
         cursor.execute("DROP TABLE zones")
-    for name in ("listener", "item", "blocked", "dismissal", "editorial_card"):
+    for name in ("listener", "item", "availability", "blocked", "dismissal", "editorial_card"):
         execute(connection, f"ANALYZE homerec.{name}")
     logger.info("synchronised %s", ", ".join(f"{n} {name}" for name, n in counts.items()))
     return counts
@@ -174,7 +193,6 @@ def _merge(
     cursor: Any,
     duck: duckdb.DuckDBPyConnection,
     table: _Table,
-    path: Path,
     file: Path,
     min_count_ratio: float,
 ) -> int:
@@ -182,9 +200,7 @@ def _merge(
     target = str(file).replace("'", "''")
     # FORCE_QUOTE tells an empty text from a missing one.
     duck.execute(
-        f"COPY ({table.select}) TO '{target}' (FORMAT csv, HEADER false, FORCE_QUOTE *, NULLSTR "
-        "'')",
-        {"path": str(path)},
+        f"COPY ({table.select}) TO '{target}' (FORMAT csv, HEADER false, FORCE_QUOTE *, NULLSTR '')"
     )
     cursor.execute(f"CREATE TEMP TABLE staging ({table.staging})")
     with file.open("rb") as stream:

@@ -43,8 +43,7 @@ def window_files(settings: Settings, start: date, end: date) -> list[str]:
     """Event files of the days in [start, end)."""
     lake = Lake(settings.home)
     days = [day for day in lake.event_dates() if start <= day < end]
-    folder = lake.partitions("events")
-    return [str(p) for day in days for p in sorted((folder / f"date={day}").glob("*.parquet"))]
+    return [str(path) for day in days for path in lake.files("events", day)]
 
 
 def read_labels(settings: Settings, spec: ModelSpec, snapshot: SnapshotInfo) -> Labels:
@@ -72,11 +71,11 @@ def read_labels(settings: Settings, spec: ModelSpec, snapshot: SnapshotInfo) -> 
     lake = Lake(settings.home)
     known_at = default_known_at(settings, end)
     parameters = {
-        **card_parameters(lake, start, end, known_at, files),
+        **card_parameters(start, end, known_at, files),
         "types": list(spec.item_types),
     }
     with connect(settings) as connection:
-        expose_lake(connection, lake)
+        expose_lake(connection, lake, known_at)
         connection.read_parquet(str(snapshot.path("listener_item"))).create_view("history")
         create_table(
             connection, "label", with_card(read_sql(f"labels/{spec.label}.sql")), parameters

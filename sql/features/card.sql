@@ -7,14 +7,14 @@
 --           daypart                 local: 0 night 0-6, 1 morning 6-12, 2 afternoon 12-18, 3 evening 18-24
 --           is_weekend              local Saturday or Sunday
 -- source  : an event of 30 s or more counts for its context and for the artist, album or show of its content
--- params  : $events (files), $listeners (file), $since, $as_of, $known_at
+-- params  : $events (files), $since, $as_of, $known_at; table listeners (as of known_at)
 WITH zone AS (
     -- One offset per zone and hour: a join on it is many times cheaper than a calendar call per event.
     SELECT
         z.time_zone,
         h.hour,
         timezone(z.time_zone, timezone('UTC', h.hour)) - h.hour AS utc_offset
-    FROM (SELECT DISTINCT time_zone FROM read_parquet($listeners)) AS z,
+    FROM (SELECT DISTINCT time_zone FROM listeners) AS z,
         generate_series(
             CAST($since AS TIMESTAMP), CAST($as_of AS TIMESTAMP), INTERVAL 1 HOUR
         ) AS h (hour)
@@ -25,7 +25,7 @@ play AS (
         e.listener, e.context, e.artist, e.album, e."show", e.started_at, e.ms_played,
         e.started_at + zone.utc_offset AS local_at
     FROM read_parquet($events) AS e
-    INNER JOIN read_parquet($listeners) AS l ON l.listener = e.listener
+    INNER JOIN listeners AS l ON l.listener = e.listener
     INNER JOIN zone
         ON zone.time_zone = l.time_zone AND zone.hour = date_trunc('hour', e.started_at)
     WHERE

@@ -1,9 +1,9 @@
 -- purpose : shows with an episode released in the 7 days before as_of
 -- grain   : one row per show
 -- key     : item
--- params  : $contents (file), $as_of
+-- params  : $as_of; table contents (as of known_at)
 SELECT DISTINCT "show" AS item
-FROM read_parquet($contents)
+FROM contents
 WHERE
     "show" IS NOT NULL
     AND released_at < CAST($as_of AS TIMESTAMP)

@@ -4,7 +4,7 @@
 -- Columns: positions from 1 without gaps; as_of, release_id of the live release; reason null when none is to be shown.
 --
 -- Reads the live release only, in the caller's snapshot, so that a switch of releases is seen whole or not at all.
--- Blocks, availability, dismissals and editors' windows are applied here, at `moment`. A listener that is not
+-- Blocks, availability (markets and licensing windows), dismissals and editors' windows are applied here, at `moment`. A listener that is not
 -- known, or for whom nothing is left, gets the default Home of the market, then the one of '*'.
 DROP FUNCTION IF EXISTS public.home(text, timestamptz, text);
 CREATE FUNCTION public.home(listener_id text, moment timestamptz DEFAULT now(), market text DEFAULT NULL)
@@ -79,6 +79,10 @@ BEGIN
             LEFT JOIN homerec.source so ON so.release_id = home.release_id AND so.source = c.source
             LEFT JOIN homerec.item ri ON ri.item = c.reason_item
             WHERE (i.markets IS NULL OR v_market IS NULL OR v_market = ANY (i.markets))
+              AND (NOT i.licensed OR EXISTS (
+                  SELECT FROM homerec.availability a
+                  WHERE a.item = c.item AND (a.market IS NULL OR v_market IS NULL OR a.market = v_market)
+                    AND a.starts_at <= in_moment AND a.ends_at > in_moment))
               AND NOT EXISTS (
                   SELECT FROM homerec.blocked b
                   WHERE b.item = c.item AND (b.market IS NULL OR v_market IS NULL OR b.market = v_market))

@@ -64,9 +64,8 @@ def serving(server: Settings) -> Settings:
         for (name,) in cursor.fetchall():
             cursor.execute(f"DROP TABLE {name}")
         cursor.execute(
-            "TRUNCATE homerec.listener, homerec.item, homerec.blocked, homerec.dismissal, "
-            "homerec.editorial_card, "
-            "homerec.pointer_move"
+            "TRUNCATE homerec.listener, homerec.item, homerec.availability, homerec.blocked, "
+            "homerec.dismissal, homerec.editorial_card, homerec.pointer_move"
         )
         cursor.execute("DELETE FROM homerec.release")
     for path in Lake(server.home).tables.glob("*.parquet"):
@@ -187,6 +186,14 @@ SMALL = {
             ("market", pa.string()),
             ("reason", pa.string()),
             ("blocked_at", TIMESTAMP),
+        ]
+    ),
+    "availability": pa.schema(
+        [
+            ("item", pa.int32()),
+            ("market", pa.string()),
+            ("starts_at", TIMESTAMP),
+            ("ends_at", TIMESTAMP),
         ]
     ),
     "dismissals": pa.schema(

@@ -1,6 +1,6 @@
 """The SQL function home(): what a backend reads, and that it may only read."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 import psycopg2
@@ -116,6 +116,23 @@ def test_an_item_leaves_where_it_is_not_available(published, run_sql):
     run_sql("UPDATE homerec.item SET markets = '{FR}' WHERE item = %s", (item,))
     assert item not in cards(home(published.settings, "listener-3"), "podcasts")
     assert item in cards(home(published.settings, "listener-3", market="FR"), "podcasts")
+
+
+def test_a_licence_holds_in_its_market_from_its_start_until_its_end(published, run_sql):
+    item = published.homes[3, 2, -1][0]
+    run_sql("UPDATE homerec.item SET licensed = true WHERE item = %s", (item,))
+    assert item not in cards(home(published.settings, "listener-3", NOON), "podcasts")
+    hour = timedelta(hours=1)
+    add = "INSERT INTO homerec.availability VALUES (%s, %s, %s, %s)"
+    run_sql(add, (item, "DE", NOON - hour, NOON + hour))
+    for moment, market, is_shown in (
+        (NOON - hour, "DE", True), (NOON - 2 * hour, "DE", False), (NOON + hour, "DE", False),
+        (NOON, "FR", False), (NOON + hour / 2, "DE", True),
+    ):  # fmt: skip
+        frame = home(published.settings, "listener-3", moment, market)
+        assert (item in cards(frame, "podcasts")) == is_shown, (moment, market)
+    run_sql("INSERT INTO homerec.availability (item) VALUES (%s)", (item,))
+    assert item in cards(home(published.settings, "listener-3", NOON, "FR"), "podcasts")
 
 
 def test_an_empty_shelf_vanishes_and_positions_close_up(published, run_sql):

@@ -92,6 +92,38 @@ def test_a_broken_release_fails_its_check_and_the_live_one_stays(night, run_sql,
     assert partitions(run_sql) == {live.release_id}
 
 
+def window(item, starts, ends, market=None):
+    at = {"starts_at": starts, "ends_at": ends}
+    return {"item": item, "market": market} | {k: v and datetime(*v) for k, v in at.items()}  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    ("windows", "good"),
+    [
+        ([window(36, None, (2026, 3, 2))], False),
+        ([window(36, None, (2026, 3, 2, 0, 1))], True),
+        ([window(36, (2026, 3, 3), None)], False),
+        ([window(36, (2026, 3, 2, 23, 59), None)], True),
+        ([window(36, None, None, "FR")], False),
+        ([window(36, None, None, "FR"), window(36, None, None, "DE")], True),
+        ([window(70, None, (2020, 1, 1))], True),
+    ],
+)
+def test_a_card_needs_a_licence_of_the_day_in_its_market(night, run_sql, windows, good):
+    publish(night.settings, night.write(D1))
+    night.write_lake(availability=windows)
+    if good:
+        publish(night.settings, night.write(D2))
+    else:
+        with pytest.raises(AuditFailed, match="items_available"):
+            publish(night.settings, night.write(D2))
+    licensed = {w["item"] for w in windows}
+    assert {i for (i,) in run_sql("SELECT item FROM homerec.item WHERE licensed")} == licensed
+    night.write_lake(availability=[])
+    publish(night.settings, night.write(D2))
+    assert run_sql("SELECT count(*) FROM homerec.item WHERE licensed") == [(0,)]
+
+
 def test_a_message_names_what_was_measured_and_an_example(night):
     night.homes[4, 3, -1] = [24, 25]
     with pytest.raises(

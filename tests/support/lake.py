@@ -39,6 +39,9 @@ SCHEMAS = {
     "blocked": {
         "item": pa.int32(), "market": pa.string(), "reason": pa.string(), "blocked_at": _AT,
     },
+    "availability": {
+        "item": pa.int32(), "market": pa.string(), "starts_at": _AT, "ends_at": _AT,
+    },
 }  # fmt: skip
 
 
@@ -73,6 +76,11 @@ def item(key: int, kind: str = "show", **values: Any) -> Row:
 def pick(listener_key: int, item_key: int, picked_at: str = "2025-01-01") -> Row:
     """One artist picked at sign-up."""
     return {"listener": listener_key, "item": item_key, "picked_at": picked_at}
+
+
+def licence(item_key: int, starts_at: str | None, ends_at: str | None, market: str | None) -> Row:
+    """One window in which an item may be shown, in a market or in all."""
+    return {"item": item_key, "market": market, "starts_at": starts_at, "ends_at": ends_at}
 
 
 def write_table(lake: Lake, name: str, rows: Iterable[Row]) -> None:

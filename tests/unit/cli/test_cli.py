@@ -21,8 +21,9 @@ from homerec.cli.common import (
 )
 from homerec.cli.main import build_parser
 from homerec.errors import EmptyInput, TransientError
+from homerec.lake import Lake
 from homerec.settings import Settings
-from support.lake import build_lake, event, item, listener
+from support.lake import build_lake, event, item, listener, write_events
 
 
 def commands(
@@ -65,6 +66,19 @@ def test_help_explains_every_command(
         run(*path, "--help")
     assert stopped.value.code == 0
     assert capsys.readouterr().out.startswith(f"usage: {' '.join(['homerec', *path])}")
+
+
+def test_the_lake_is_compacted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = build_lake(tmp_path, events=[event(1, "2026-03-01T10:00", show=1)])
+    write_events(Lake(tmp_path), [event(1, "2026-03-01T09:00", show=1)], name="late")
+    home = ("-q", "--home", tmp_path)
+    assert run(*home, "lake", "compact", "--until", "2026-03-01") == 0
+    assert "0 files of 0 dates" in capsys.readouterr().out
+    assert run(*home, "lake", "compact") == 0
+    assert "2 files of 1 dates became 1 (2 rows)" in capsys.readouterr().out
+    assert len(Lake(settings.home).files("events", date(2026, 3, 1))) == 1
+    assert run(*home, "lake", "compact", "--most-files", "0") == 1
+    assert "SettingsError: Compaction was asked for 0 files" in capsys.readouterr().err
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,7 +64,7 @@ def place(tmp_path: Path) -> tuple[Settings, Shard, RuleContext]:
     info = ensure_snapshot(settings, AS_OF, writer="night")
     catalog = load_catalog(info)
     shard = load_shard(info, catalog, 0, 100)
-    return settings, shard, RuleContext.read(settings, catalog, AS_OF)
+    return settings, shard, RuleContext.read(settings, catalog, AS_OF, info.known_at)
 
 
 def lists(cards: Cards) -> dict[int, list[int]]:
@@ -134,7 +134,10 @@ def test_a_lake_without_blocks_and_contents_has_rules_all_the_same(tmp_path: Pat
     )
     info = ensure_snapshot(settings, AS_OF, writer="night")
     catalog = load_catalog(info)
-    shard, context = load_shard(info, catalog, 0, 9), RuleContext.read(settings, catalog, AS_OF)
+    shard, context = (
+        load_shard(info, catalog, 0, 9),
+        RuleContext.read(settings, catalog, AS_OF, info.known_at),
+    )
     found = {rule.name: lists(rule.rule(shard, context, 5)) for rule in RULES}
     assert found == {"jump_back_in": {1: [1]}, "new_episodes": {}, "popular": {1: [1], 2: [1]}}
 

@@ -133,13 +133,18 @@ class App:
         self.put("listeners", LISTENERS, form)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        """Rows of a lake table, ordered by all columns."""
-        path = self.lake.table(table)
+        """Rows of a lake table, all versions of each, ordered by all columns."""
+        paths = [self.lake.table(table)]
         if self.lake.partitions(table).is_dir():
-            path = self.lake.partitions(table) / "*" / "*.parquet"
+            paths = [p for day in self.lake.dates(table) for p in self.lake.files(table, day)]
+        files = [str(path) for path in paths]
         return self.query(
-            f"SELECT * FROM read_parquet('{path}', hive_partitioning = false) ORDER BY ALL"
+            f"SELECT * FROM read_parquet({files}, hive_partitioning = false) ORDER BY ALL"
         )
+
+    def current(self, table: str) -> list[dict[str, Any]]:
+        """Rows of a lake table that are in force now."""
+        return [row for row in self.rows(table) if row["valid_to"] is None]
 
     def quarantined(self, ingest_id: str, table: str) -> list[dict[str, Any]]:
         path = self.lake.quarantine / ingest_id / f"{table}.parquet"
@@ -180,7 +185,12 @@ def real_data() -> Path:
     return DATA
 
 
-@pytest.fixture(name="kit")
+@pytest.fixture(scope="session")
+def new_app() -> type[App]:
+    return App
+
+
+@pytest.fixture(name="kit", scope="session")
 def _kit() -> Any:
     """The rows and helpers above, for tests (conftest cannot be imported in importlib mode)."""
     return types.SimpleNamespace(

@@ -1,4 +1,4 @@
-"""Bring files into the lake, without a night."""
+"""Bring files or a database's rows into the lake, without a night."""
 
 from typing import Any
 
@@ -21,6 +21,9 @@ with DAG(
     "ingest",
     schedule=None,
     params=ingest_params(),
-    **dag_arguments("Bring files of the inbox into the lake.", "ingest"),
+    **dag_arguments(
+        "Bring files of the inbox, of an object store, or a database's rows into the lake.",
+        "ingest",
+    ),
 ):
     ingest()

@@ -26,6 +26,10 @@ class MalformedFile(ContractError):
     """An input file cannot be read in the format its mapping names."""
 
 
+class SourceError(HomerecError, ValueError):
+    """A source cannot be read as it is: nothing there, no permission, a query that fails."""
+
+
 class QuarantineExceeded(ContractError):
     """More rows broke the contract than the configured share allows; nothing was written."""
 

@@ -69,6 +69,11 @@ class Lake:
         return self.tables / "dictionaries" / f"{name}.parquet"
 
     @property
+    def ledger(self) -> Path:
+        """Which files of which sources the tables hold already."""
+        return self.tables / "ledger" / "files.parquet"
+
+    @property
     def quarantine(self) -> Path:
         """Rows and files set aside, with their reasons."""
         return self.root / "quarantine"

@@ -1,6 +1,7 @@
 """Commands for data: world, ingest, features."""
 
 import argparse
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,22 @@ from typing import Any
 from homerec.cli.common import Progress, add_as_of, parse_date, parse_moment, resolve_as_of, table
 from homerec.lake import Lake
 from homerec.settings import Settings
+
+_INGEST = """\
+Bring rows into the lake. What a source calls its columns, and where they go, stands in a mapping
+file; config/mappings/README.md describes it. SOURCE is one of
+
+  a folder, or one file in it       /data/log, /data/log/events/monday.csv.gz
+  a URI that fsspec can open        s3://bucket/prefix, gs://bucket/prefix, memory://folder
+  a database's SQLAlchemy URL       postgresql+psycopg2://reader@host/log
+
+and without one the inbox is read or, for queries, the database whose URL stands in the environment
+variable that the mapping names (url_env). A password on a command line can be seen by other users:
+prefer the variable. Credentials for S3 come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or
+AWS_PROFILE), another endpoint from AWS_ENDPOINT_URL.
+
+The same rows again change nothing, and a file that the lake holds already is skipped. On any error
+the lake stays as it was."""
 
 
 def add_commands(commands: Any) -> None:
@@ -23,17 +40,38 @@ def add_commands(commands: Any) -> None:
     world.add_argument("--if-missing", action="store_true", help="do nothing if it is there")
     world.set_defaults(run=_world)
 
-    ingest = commands.add_parser("ingest", help="bring files into the lake, through a mapping")
-    ingest.add_argument("source", nargs="?", type=Path, help="folder or file (default: the inbox)")
+    ingest = commands.add_parser(
+        "ingest",
+        help="bring files or a database's rows into the lake, through a mapping",
+        description=_INGEST,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    ingest.add_argument(
+        "source", nargs="?", help="folder, file, URI or SQLAlchemy URL (default: the inbox)"
+    )
     ingest.add_argument(
         "--mapping",
         default="homerec",
         help="mapping file, or a name in config/mappings (default: homerec)",
     )
-    ingest.add_argument("--dry-run", action="store_true", help="show the first rows, write nothing")
+    ingest.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="write nothing; show the first rows as the mapping makes them, each broken rule with "
+        "an example, what is assumed, and the source's columns that are not mapped",
+    )
     ingest.add_argument("--rows", type=int, default=10, help="rows that a dry run shows")
     ingest.add_argument(
         "--set-aside-files", action="store_true", help="go on without unreadable files"
+    )
+    ingest.add_argument(
+        "--again", action="store_true", help="read also the files that the lake holds already"
+    )
+    ingest.add_argument(
+        "--since",
+        type=parse_moment,
+        metavar="MOMENT",
+        help="value of :since in queries (default: shortly before the newest row of the lake)",
     )
     ingest.add_argument("--now", type=parse_moment, help=argparse.SUPPRESS)
     ingest.set_defaults(run=_ingest)
@@ -81,16 +119,21 @@ def _world(settings: Settings, arguments: argparse.Namespace) -> int:
 def _ingest(settings: Settings, arguments: argparse.Namespace) -> int:
     from homerec.ingest import dry_run, ingest
 
-    source = arguments.source or Lake(settings.home).inbox
+    hide_in_process_list(arguments.source)
     if arguments.dry_run:
-        print(dry_run(settings, source, arguments.mapping, arguments.rows).render())
+        found = dry_run(
+            settings, arguments.source, arguments.mapping, arguments.rows, since=arguments.since
+        )
+        print(found.render())
         return 0
     report = ingest(
         settings,
-        source=source,
+        source=arguments.source,
         mapping=arguments.mapping,
         now=arguments.now,
         set_aside_files=arguments.set_aside_files,
+        again=arguments.again,
+        since=arguments.since,
         progress=Progress(arguments.quiet),
     )
     print(report.render())
@@ -109,6 +152,24 @@ def _compact(settings: Settings, arguments: argparse.Namespace) -> int:
     )
     print(report.render())
     return 0
+
+
+def hide_in_process_list(source: str | None) -> None:
+    """Take the password of a source that was typed as an argument out of this process's title.
+
+    Raises
+    ------
+    SourceError
+        The source is no URL that could be read.
+    """
+    from homerec.ingest.sources import shown
+
+    if source is None or source not in sys.argv or shown(source) == source:
+        return
+    # It comes with Airflow, which titles its own processes with it.
+    from setproctitle import setproctitle
+
+    setproctitle(" ".join(shown(source) if word == source else word for word in sys.argv))
 
 
 def _features(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -2,11 +2,12 @@
 
 from homerec.ingest.contracts import CONTRACTS, Column, Contract
 from homerec.ingest.mapping import SourceMapping, load_mapping
-from homerec.ingest.report import DryRun, IngestReport, TableReport
+from homerec.ingest.report import BrokenRule, DryRun, IngestReport, TableReport
 from homerec.ingest.run import dry_run, ingest
 
 __all__ = [
     "CONTRACTS",
+    "BrokenRule",
     "Column",
     "Contract",
     "DryRun",

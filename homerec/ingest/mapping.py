@@ -26,6 +26,7 @@ from homerec.ingest.checks import (
     texts_of,
 )
 from homerec.ingest.contracts import CONTRACTS, Column, Contract
+from homerec.ingest.queries import OF_FILES, OF_QUERIES, Query, query_of
 from homerec.lake import checksum_text
 from homerec.settings import resource
 
@@ -98,7 +99,7 @@ class ColumnMap:
 
 @dataclass(frozen=True)
 class TableMap:
-    """How one contract table is read."""
+    """How one contract table is read: from files, or with a query."""
 
     table: str
     files: tuple[str, ...]
@@ -107,6 +108,7 @@ class TableMap:
     csv: CsvOptions = CsvOptions()
     arrival: Literal["column", "ingest", "historical"] = "column"
     only: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    query: Query | None = None
 
     @property
     def source_columns(self) -> dict[str, bool]:
@@ -159,6 +161,8 @@ class SourceMapping:
         How listeners are made where the source has none.
     derive_items : tuple of DeriveItems
         How items are made where the source has none.
+    url_env : str or None
+        Environment variable with the SQLAlchemy URL that queries are run on.
     digest : str
         SHA-256 of the file's text.
     """
@@ -168,6 +172,7 @@ class SourceMapping:
     tables: dict[str, TableMap]
     derive_listeners: DeriveListeners | None = None
     derive_items: tuple[DeriveItems, ...] = ()
+    url_env: str | None = None
     digest: str = ""
     path: Path = field(default=Path(), compare=False)
 
@@ -221,7 +226,7 @@ class _Reader:
         self.path = path
 
     def mapping(self, node: Any, digest: str) -> SourceMapping:
-        keys = keys_of(node, ("name", "description", "tables", "derive"), "the file")
+        keys = keys_of(node, ("name", "description", "url_env", "tables", "derive"), "the file")
         tables_node = keys_of(keys.get("tables"), tuple(CONTRACTS), "tables")
         if not tables_node:
             raise MappingError("'tables' names no table.")
@@ -234,6 +239,10 @@ class _Reader:
         if derive and "events" not in tables:
             raise MappingError("'derive' needs the table events.")
         items = derive.get("items") or []
+        url_env = keys.get("url_env")
+        if url_env is not None and not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", str(url_env)):
+            # Not quoted in the message: it may be the URL itself, with its password.
+            raise MappingError("'url_env' must be the name of an environment variable.")
         return SourceMapping(
             name=str(keys.get("name") or self.path.stem),
             description=str(keys.get("description") or ""),
@@ -245,16 +254,17 @@ class _Reader:
                 self.derive_items(n, tables["events"])
                 for n in (items if isinstance(items, list) else [items])
             ),
+            url_env=None if url_env is None else str(url_env),
             digest=digest,
             path=self.path,
         )
 
     def table(self, contract: Contract, node: Any) -> TableMap:
         where = f"tables.{contract.name}"
-        keys = keys_of(node, ("files", "format", "csv", "columns", "arrival", "only"), where)
+        known = (*OF_FILES, *OF_QUERIES, "columns", "arrival", "only")
+        keys = keys_of(node, known, where)
         files = texts_of(keys.get("files"), f"{where}.files")
-        if not files:
-            raise MappingError(f"{where} needs 'files', a pattern such as '{contract.name}/*.csv'.")
+        query = query_of(contract, keys, where)
         outside = [f for f in files if Path(f).is_absolute() or ".." in Path(f).parts]
         if outside:
             raise MappingError(f"{where}.files must stay in the source folder, not {outside[0]!r}.")
@@ -285,6 +295,7 @@ class _Reader:
             csv=self.csv(keys.get("csv"), f"{where}.csv"),
             arrival=arrival,
             only=tuple((str(k), texts_of(v, f"{where}.only.{k}")) for k, v in only.items()),
+            query=query,
         )
 
     def columns(self, contract: Contract, node: Any, where: str) -> dict[str, ColumnMap]:

@@ -152,6 +152,7 @@ def merge(run: Run, name: str, ingest_id: str) -> None:
         if path.parent.name != _BAD:
             by_date.setdefault(path.parent.name.removeprefix("date="), []).append(path)
     report = run.report.tables[name]
+    run.dates[name] = [date.fromisoformat(day) for day in sorted(by_date)]
     if by_date:
         report.first, report.last = (date.fromisoformat(pick(by_date)) for pick in (min, max))
     sizes = {

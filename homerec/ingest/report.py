@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from difflib import get_close_matches
 from typing import Any
 
 
@@ -27,6 +28,12 @@ class TableReport:
         Rows set aside, by rule.
     first, last : date or None
         Range of the rows' own time.
+    skipped : int
+        Files that were not read, for the lake holds them already.
+    skipped_rows, skipped_bad : int
+        Their rows, and how many of them were set aside when they were read.
+    unmapped : dict of str to int
+        Columns of the source that the mapping does not use, and in how many files.
     """
 
     files: list[str] = field(default_factory=list)
@@ -36,6 +43,18 @@ class TableReport:
     quarantined: dict[str, int] = field(default_factory=dict)
     first: date | None = None
     last: date | None = None
+    skipped: int = 0
+    skipped_rows: int = 0
+    skipped_bad: int = 0
+    unmapped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def bad_share(self) -> tuple[int, int]:
+        """Rows set aside and all rows of the source, those of skipped files included.
+
+        Else the share would rise with every file that is not read again.
+        """
+        return self.n_quarantined + self.skipped_bad, self.read + self.skipped_rows
 
     @property
     def n_quarantined(self) -> int:
@@ -64,8 +83,8 @@ class IngestReport:
         Rows made of the events, by table.
     assumed : list of str
         What the source does not say and the mapping made up.
-    ignored : dict of str to list of str
-        By table, columns of the source that the mapping does not use.
+    notes : list of str
+        What else is worth knowing, such as from when on a query was read.
     set_aside_files : dict of str to str
         Unreadable files that were left out, with the reason.
     quarantine : str
@@ -82,7 +101,7 @@ class IngestReport:
     new_keys: dict[str, int] = field(default_factory=dict)
     derived: dict[str, int] = field(default_factory=dict)
     assumed: list[str] = field(default_factory=list)
-    ignored: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     set_aside_files: dict[str, str] = field(default_factory=dict)
     quarantine: str = ""
     seconds: float = 0.0
@@ -113,15 +132,52 @@ class IngestReport:
         if self.derived:
             made = ", ".join(f"{name} {count:,}" for name, count in self.derived.items())
             lines.append(f"Derived from events: {made}")
+        skipped = ", ".join(f"{name} {t.skipped:,}" for name, t in self.tables.items() if t.skipped)
+        if skipped:
+            lines.append(f"Files skipped, already ingested: {skipped} (--again reads them)")
         lines += [f"Assumed: {what}" for what in self.assumed]
         lines += [
-            f"Ignored: {name} has columns that the mapping does not use: {', '.join(columns)}"
-            for name, columns in self.ignored.items()
+            f"Not mapped: {name}: {_columns(t)}" for name, t in self.tables.items() if t.unmapped
         ]
+        lines += [f"Note: {what}" for what in self.notes]
         lines += [f"File set aside: {name}: {why}" for name, why in self.set_aside_files.items()]
         if self.quarantine:
             lines.append(f"Quarantine: {self.quarantine}")
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class BrokenRule:
+    """A rule that rows of a source break, and the first that does.
+
+    Attributes
+    ----------
+    rule : str
+        Its name.
+    column : str or None
+        The contract's column; ``None`` for the whole row.
+    count : int
+        How many rows break it.
+    file : str
+        File of the first one.
+    line : int
+        Its line, 1-based; for Parquet and queries the number of the row.
+    value : str or None
+        What the source gives there.
+    """
+
+    rule: str
+    column: str | None
+    count: int
+    file: str
+    line: int
+    value: str | None
+
+    def render(self) -> str:
+        """Return one line for people."""
+        where = f" ({self.column})" if self.column else ""
+        value = "" if self.value is None else f": {shorten(self.value, 60)!r}"
+        return f"{self.count:,} x {self.rule}{where}, first in {self.file}:{self.line}{value}"
 
 
 @dataclass
@@ -137,6 +193,10 @@ class DryRun:
     rows : dict of str to list of list
         The first rows by table, mapped, each with the broken rule (empty for none) as its last
         value.
+    broken : dict of str to list of BrokenRule
+        Each broken rule by table, with an example.
+    absent : dict of str to list of str
+        By table, columns that the mapping would read and no file has.
     checked_rows_per_file : int
         How many rows of each file were looked at.
     """
@@ -144,11 +204,16 @@ class DryRun:
     report: IngestReport
     columns: dict[str, list[str]] = field(default_factory=dict)
     rows: dict[str, list[list[Any]]] = field(default_factory=dict)
+    broken: dict[str, list[BrokenRule]] = field(default_factory=dict)
+    absent: dict[str, list[str]] = field(default_factory=dict)
     checked_rows_per_file: int = 0
 
     def render(self) -> str:
-        """Return the first rows and the broken rules as text tables."""
-        parts = [f"Dry run: nothing was written. First {self.checked_rows_per_file:,} rows a file."]
+        """Return the first rows, the broken rules and the unused columns as text."""
+        parts = [
+            f"Dry run of {self.report.source} ({self.report.mapping}): nothing was written. "
+            f"First {self.checked_rows_per_file:,} rows a file or query."
+        ]
         for name, rows in self.rows.items():
             table = self.report.tables[name]
             parts.append(
@@ -156,9 +221,36 @@ class DryRun:
             )
             header = [*self.columns[name], "broken rule"]
             parts.append(text_table(header, [["" if v is None else v for v in r] for r in rows]))
-            parts += [f"  {count:,} x {rule}" for rule, count in table.quarantined.items()]
+            parts += [f"  {broken.render()}" for broken in self.broken.get(name, [])]
+            if table.unmapped:
+                parts.append(f"  not mapped: {_columns(table)}")
+            parts += self._guesses(name)
         parts += [f"Assumed: {what}" for what in self.report.assumed]
+        parts += [f"Note: {what}" for what in self.report.notes]
         return "\n".join(parts)
+
+    def _guesses(self, name: str) -> list[str]:
+        """Name unused columns that look like one that the mapping would read."""
+        lines: list[str] = []
+        for column in self.report.tables[name].unmapped:
+            close = get_close_matches(column, self.absent.get(name, []), n=1)
+            if close:
+                lines.append(f"  is {column} a misspelt {close[0]}, which the mapping would read?")
+        return lines
+
+
+def shorten(value: str, width: int) -> str:
+    """Cut a long value, so that a line stays readable."""
+    return value if len(value) <= width else value[: width - 3] + "..."
+
+
+def _columns(table: TableReport) -> str:
+    """List unused columns, with the number of files where not all have them."""
+    n_files = len(table.files)
+    return ", ".join(
+        column if count == n_files else f"{column} (in {count:,} of {n_files:,} files)"
+        for column, count in table.unmapped.items()
+    )
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -1,4 +1,4 @@
-"""Ingest: files in an inbox to tables in the lake, whole or not at all."""
+"""Ingest: files and queries to tables in the lake, whole or not at all."""
 
 import itertools
 import logging
@@ -23,6 +23,7 @@ from homerec.ingest.compaction import (
     remove_replaced,
 )
 from homerec.ingest.contracts import CONTRACTS
+from homerec.ingest.gathering import enter_ledger, open_all
 from homerec.ingest.locking import writing
 from homerec.ingest.mapping import SourceMapping, load_mapping
 from homerec.ingest.quoting import text
@@ -33,10 +34,11 @@ from homerec.ingest.setaside import (
     check_limit,
     check_nothing_lost,
     count_bad,
+    examples,
     write_quarantine,
 )
-from homerec.ingest.sources import JSON_FLAG
-from homerec.ingest.state import Progress, Run
+from homerec.ingest.sources import Progress, locate
+from homerec.ingest.state import Run
 from homerec.lake import Lake, checksum_text, connect, swap_files, write_json
 from homerec.settings import Settings
 
@@ -49,29 +51,39 @@ DRY_RUN_ROWS = 100_000
 def ingest(
     settings: Settings,
     *,
-    source: Path,
+    source: Path | str | None = None,
     mapping: Path | str = "homerec",
     now: datetime | None = None,
     set_aside_files: bool = False,
+    again: bool = False,
+    since: datetime | None = None,
     progress: Progress | bool = False,
 ) -> IngestReport:
-    """Bring the files of a source into the lake.
+    """Bring the rows of a source into the lake.
 
-    The same files a second time change nothing. On any error the lake stays as it was; rows and
-    files set aside, and the report, are kept also then.
+    The same rows a second time change nothing, and a file that the lake holds already is not read
+    again. On any error the lake stays as it was; rows and files set aside, and the report, are kept
+    also then.
 
     Parameters
     ----------
     settings : Settings
         Where the lake is, and the limits.
-    source : Path
-        Folder that the mapping's patterns are relative to, or one file in it.
+    source : Path, str or None
+        Folder that the mapping's patterns are relative to, or one file in it; the same as a URI
+        that fsspec opens (``s3://bucket/prefix``); or the SQLAlchemy URL that its queries are run
+        on. ``None``: the inbox, and for queries the variable that the mapping names.
     mapping : Path or str
         A mapping file, or the name of one in ``config/mappings/``.
     now : datetime, optional
         Aware moment of the ingest, by default the clock's.
     set_aside_files : bool
         Copy unreadable files to quarantine and go on, where by default they stop the ingest.
+    again : bool
+        Read also the files that the lake holds already.
+    since : datetime, optional
+        Aware moment for ``:since`` in queries, by default shortly before the newest row of the
+        lake.
     progress : callable or bool
         Called with a line of text at each step; ``True`` shows a line on a terminal.
 
@@ -85,21 +97,24 @@ def ingest(
     EmptyInput
         No file matches the mapping.
     MappingError
-        The mapping is wrong.
+        The mapping is wrong, or does not fit the source.
+    SourceError
+        The source cannot be read: nothing there, no permission, a query that fails.
     MalformedFile
-        A file is unreadable.
+        A file is unreadable, or a column that the mapping needs is missing.
     QuarantineExceeded
         Too large a share of a table's rows break a rule.
     RowsLost
         The counts of a table do not add up.
     TransientError
-        Another ingest into the same lake is running.
+        The source cannot be reached, or another ingest into the same lake is running.
     """
     moment, loaded = _moment(now), load_mapping(mapping)
     lake = Lake(settings.home)
     started = time.perf_counter()
     with writing(lake), _run(settings, source, loaded, moment, progress) as run:
-        run.set_aside_files = set_aside_files
+        run.set_aside_files, run.again = set_aside_files, again
+        run.since = None if since is None else _moment(since, "since")
         folder = lake.quarantine / run.report.ingest_id
         try:
             _stage(run)
@@ -110,6 +125,7 @@ def ingest(
                 if name in run.opened:
                     plays.merge(run, name, run.report.ingest_id)
             check_nothing_lost(run)
+            enter_ledger(run)
             _commit(run)
             run.report.status = "done"
         except BaseException:
@@ -126,19 +142,23 @@ def ingest(
 
 def dry_run(
     settings: Settings,
-    source: Path,
+    source: Path | str | None = None,
     mapping: Path | str = "homerec",
     rows: int = 10,
     *,
     now: datetime | None = None,
+    since: datetime | None = None,
 ) -> DryRun:
     """Show what an ingest would make of a source, without writing to the lake.
+
+    Only the first rows of each file are looked at, and of a query only these are fetched. Files are
+    looked at also when the lake holds them already.
 
     Parameters
     ----------
     settings : Settings
         Where the lake is (ids known there count as known), and the limits.
-    source : Path
+    source : Path, str or None
         As for :func:`ingest`.
     mapping : Path or str
         As for :func:`ingest`.
@@ -146,50 +166,53 @@ def dry_run(
         How many of each table's first rows to show, mapped.
     now : datetime, optional
         Aware moment to judge by, by default the clock's.
+    since : datetime, optional
+        As for :func:`ingest`.
 
     Raises
     ------
-    EmptyInput, MappingError, MalformedFile
+    EmptyInput, MappingError, SourceError, MalformedFile, TransientError
         As for :func:`ingest`.
     """
     loaded = load_mapping(mapping)
     with _run(settings, source, loaded, _moment(now), progress=False) as run:
         run.limit = DRY_RUN_ROWS
+        run.since = None if since is None else _moment(since, "since")
         result = DryRun(run.report, checked_rows_per_file=DRY_RUN_ROWS)
-        run.start()
-        _stage_all(run)
+        _stage(run)
         count_bad(run)
         for name in run.opened:
-            contract, table = run.parts(name)
+            contract, _ = run.parts(name)
             result.columns[name] = list(contract.names)
             result.rows[name] = _first_rows(run, name, rows)
+            result.absent[name] = _absent(run, name)
             report = run.report.tables[name]
             report.written = report.read - report.n_quarantined
             report.duplicates = 0
-            logger.debug("Dry run of %s with %d columns mapped", name, len(table.columns))
-        run.report.assumed = _assumed(loaded)
+        result.broken = examples(run)
         run.report.status = "dry run"
         return result
 
 
-def _moment(now: datetime | None) -> datetime:
-    if now is None:
+def _moment(given: datetime | None, name: str = "now") -> datetime:
+    if given is None:
         return datetime.now(UTC)
-    if now.tzinfo is None:
-        raise HomerecError(f"now is {now!r} without a time zone; pass an aware datetime.")
-    return now.astimezone(UTC)
+    if given.tzinfo is None:
+        raise HomerecError(f"{name} is {given!r} without a time zone; pass an aware datetime.")
+    return given.astimezone(UTC)
 
 
 @contextmanager
 def _run(
     settings: Settings,
-    source: Path,
+    source: Path | str | None,
     mapping: SourceMapping,
     now: datetime,
     progress: Progress | bool,
 ) -> Iterator[Run]:
-    source = source.resolve()
-    ingest_id = _new_id(Lake(settings.home), now, [str(source), mapping.digest, now.isoformat()])
+    lake = Lake(settings.home)
+    sources = locate(source, mapping, lake.inbox)
+    ingest_id = _new_id(lake, now, [sources.shown, mapping.digest, now.isoformat()])
     staging = settings.home / "tmp" / f"ingest-{ingest_id}"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
@@ -205,8 +228,8 @@ def _run(
     connection: duckdb.DuckDBPyConnection = connect(settings)
     try:
         yield Run(
-            settings, mapping, source, now, connection, staging,
-            IngestReport(ingest_id, mapping.name, str(source)), show,
+            settings, mapping, sources, now, connection, staging,
+            IngestReport(ingest_id, mapping.name, sources.shown), show,
         )  # fmt: skip
     finally:
         connection.close()
@@ -226,8 +249,8 @@ def _new_id(lake: Lake, now: datetime, parts: list[str]) -> str:
 
 def _stage(run: Run) -> None:
     run.start()
+    open_all(run)
     run.report.assumed = _assumed(run.mapping)
-    run.report.ignored = _ignored(run)
     _stage_all(run)
 
 
@@ -276,15 +299,10 @@ def _first_rows(run: Run, name: str, n_rows: int) -> list[list[object]]:
     return [list(row) for row in run.sql(query)]
 
 
-def _ignored(run: Run) -> dict[str, list[str]]:
-    """Columns that no contract column is mapped to; of JSON Lines, only what is mapped is known."""
-    found: dict[str, list[str]] = {}
-    for name, files in run.opened.items():
-        used = {*run.mapping.tables[name].source_columns, JSON_FLAG}
-        there = {column for opened in files for column in opened.columns}
-        if there - used:
-            found[name] = sorted(there - used)
-    return found
+def _absent(run: Run, name: str) -> list[str]:
+    """Source columns that the mapping would read, and that no file has."""
+    absent = [set(opened.absent) for opened in run.opened[name]]
+    return sorted(set.intersection(*absent)) if absent else []
 
 
 def _assumed(mapping: SourceMapping) -> list[str]:
@@ -323,7 +341,7 @@ def _zero_written(run: Run) -> None:
 
 
 def _commit(run: Run) -> None:
-    """Move what is staged into the lake: dictionaries, then tables, then partitions.
+    """Move what is staged into the lake: dictionaries, tables, partitions, then the ledger.
 
     Every move replaces one whole file. Cut short, it leaves keys without rows at worst, and the
     same ingest run again completes it.
@@ -340,6 +358,10 @@ def _commit(run: Run) -> None:
                 date.fromisoformat(path.parent.name.removeprefix("date="))
             )
             swap_files(run.lake.partitions(name) / path.parent.name, [], {path.name: path})
+    staged_ledger = run.staged_lake / run.lake.ledger.relative_to(run.lake.tables)
+    if staged_ledger.exists():
+        run.lake.ledger.parent.mkdir(parents=True, exist_ok=True)
+        staged_ledger.replace(run.lake.ledger)
 
 
 def _compact(run: Run) -> None:

@@ -2,7 +2,7 @@
 """Quarantine: rows and files that cannot be used, kept with their place and the rule they broke."""
 
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +12,7 @@ from homerec.errors import QuarantineExceeded, RowsLost
 from homerec.ingest.contracts import CONTRACTS
 from homerec.ingest.lines import line_shifts, reject_lines
 from homerec.ingest.quoting import ident, text
+from homerec.ingest.report import BrokenRule
 from homerec.ingest.rules import MALFORMED_LINE
 from homerec.ingest.sources import FILE_COLUMN, JSON_FLAG, ROW_COLUMN, Opened, scan_of
 from homerec.ingest.state import Run
@@ -41,15 +42,38 @@ def write_quarantine(run: Run, folder: Path) -> None:
         if run.report.tables[name].quarantined:
             _write_rows(run, name, files, folder / f"{name}.parquet")
             written = True
-    for path, reason in run.broken_files.items():
-        relative = path.relative_to(run.root)
-        target = folder / "files" / relative
+    for name, (path, reason) in run.broken_files.items():
+        # An object's key is free to have dots as a folder; the copy stays in its own.
+        parts = [part.replace("..", "__") for part in PurePosixPath(name).parts]
+        target = folder.joinpath("files", *parts)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
-        run.report.set_aside_files[str(relative)] = reason
+        run.report.set_aside_files[name] = reason
         written = True
     if written:
         run.report.quarantine = str(folder)
+
+
+def examples(run: Run) -> dict[str, list[BrokenRule]]:
+    """Return by table each broken rule and column, with the first row that breaks it."""
+    folder = run.staging / "quarantine"
+    found: dict[str, list[BrokenRule]] = {}
+    for name, files in run.opened.items():
+        if not run.report.tables[name].quarantined:
+            continue
+        path = folder / f"{name}.parquet"
+        _write_rows(run, name, files, path)
+        rows = run.sql(
+            f"""SELECT rule, "column", count(*), arg_min(struct_pack(file, line, value),
+                    struct_pack(file, line))
+                FROM read_parquet({text(path)}) GROUP BY ALL ORDER BY 3 DESC, 1, 2"""
+        )
+        found[name] = [
+            BrokenRule(str(rule), None if column is None else str(column), int(str(n)), **first)
+            for rule, column, n, first in rows
+            if isinstance(first, dict)
+        ]
+    return found
 
 
 def _write_rows(run: Run, name: str, files: list[Opened], target: Path) -> None:
@@ -87,7 +111,7 @@ def _add_lines(run: Run, files: list[Opened]) -> None:
     for opened in files:
         lines = reject_lines(opened)
         for reject in opened.rejects:
-            found["file"].append(str(opened.path.relative_to(run.root)))
+            found["file"].append(opened.name)
             found["line"].append(lines.get(reject.line, reject.line))
             found["reason"].append(reject.reason)
             found["content"].append(reject.content)
@@ -111,7 +135,7 @@ def _add_rows(run: Run, name: str, files: list[Opened]) -> None:
     for opened in files:
         for start, shift in line_shifts(opened):
             moved["scan"].append(str(opened.scan))
-            moved["file"].append(str(opened.path.relative_to(run.root)))
+            moved["file"].append(opened.name)
             moved["start"].append(start)
             moved["shift"].append(shift)
     cells = ", ".join(f"{text(c)}, s.{ident(c)}" for c in columns if c != JSON_FLAG)
@@ -172,7 +196,7 @@ def check_limit(run: Run, folder: Path) -> None:
     over = [
         (name, table)
         for name, table in run.report.tables.items()
-        if table.read and table.n_quarantined / table.read > limit
+        if table.n_quarantined and table.bad_share[0] / table.bad_share[1] > limit
     ]
     if not over:
         return
@@ -180,9 +204,9 @@ def check_limit(run: Run, folder: Path) -> None:
     parts = []
     for name, table in over:
         top = sorted(table.quarantined.items(), key=lambda rule: (-rule[1], rule[0]))[:3]
+        bad, rows = table.bad_share
         parts.append(
-            f"{name}: {table.n_quarantined:,} of {table.read:,} rows "
-            f"({table.n_quarantined / table.read:.2%}) break a rule, mostly "
+            f"{name}: {bad:,} of {rows:,} rows ({bad / rows:.2%}) break a rule, mostly "
             + ", ".join(f"{rule} ({count:,})" for rule, count in top)
         )
     raise QuarantineExceeded(

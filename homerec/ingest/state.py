@@ -6,17 +6,19 @@ import zoneinfo
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import cached_property
 from pathlib import Path
 
 import duckdb
 
-from homerec.errors import EmptyInput, MalformedFile
+from homerec.errors import MalformedFile, MappingError
 from homerec.ingest.contracts import CONTRACTS, DEFINING, Contract
+from homerec.ingest.ledger import Ledger
 from homerec.ingest.mapping import SourceMapping, TableMap
 from homerec.ingest.quoting import text
-from homerec.ingest.report import IngestReport, TableReport
+from homerec.ingest.report import IngestReport
 from homerec.ingest.rules import TIME_ZONES, Rule, local_rules
-from homerec.ingest.sources import Opened, find_files, open_file, verify
+from homerec.ingest.sources import Found, Opened, Progress, Sources, verify
 from homerec.lake import Lake
 from homerec.settings import Settings
 
@@ -25,8 +27,6 @@ logger = logging.getLogger(__name__)
 #: Files of one schema are scanned together up to this many bytes, so that progress can be seen.
 BATCH_BYTES = 1 << 29
 
-Progress = Callable[[str], None]
-
 
 @dataclass
 class Run:
@@ -34,7 +34,9 @@ class Run:
 
     Attributes
     ----------
-    settings, mapping, source, now : see :func:`homerec.ingest.ingest`
+    settings, mapping, now, set_aside_files, again, since : see :func:`homerec.ingest.ingest`
+    sources : Sources
+        Where files and queries are read from.
     connection : duckdb.DuckDBPyConnection
         Holds the temporary tables: ``keys_<dictionary>`` (key, id), ``bad`` (rows set aside).
     staging : Path
@@ -44,20 +46,32 @@ class Run:
         Dates of the partitioned tables that the ingest has added files to.
     limit : int or None
         Rows of a file to look at, for a dry run.
+    opened : dict of str to list of Opened
+        What is read, by table.
+    listed : dict of str to list of Found
+        All files that the source has, by table.
+    broken_files : dict of str to (Path, str)
+        Unreadable files by name: where they are, and why.
+    dates : dict of str to list of date
+        By table, the dates that its rows lie in, as far as they are good.
     """
 
     settings: Settings
     mapping: SourceMapping
-    source: Path
+    sources: Sources
     now: datetime
     connection: duckdb.DuckDBPyConnection
     staging: Path
     report: IngestReport
     progress: Progress
     set_aside_files: bool = False
+    again: bool = False
+    since: datetime | None = None
     limit: int | None = None
     opened: dict[str, list[Opened]] = field(default_factory=dict)
-    broken_files: dict[Path, str] = field(default_factory=dict)
+    listed: dict[str, list[Found]] = field(default_factory=dict)
+    broken_files: dict[str, tuple[Path, str]] = field(default_factory=dict)
+    dates: dict[str, list[date]] = field(default_factory=dict)
     touched: dict[str, list[date]] = field(default_factory=dict)
 
     @property
@@ -65,10 +79,11 @@ class Run:
         """Paths of the deployment."""
         return Lake(self.settings.home)
 
-    @property
-    def root(self) -> Path:
-        """Folder that files are named relative to."""
-        return self.source if self.source.is_dir() else self.source.parent
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Which files the lake holds already."""
+        files = self.sources.files
+        return Ledger(self.lake, self.settings, self.mapping, files.shown if files else "")
 
     @property
     def staged_lake(self) -> Path:
@@ -97,15 +112,7 @@ class Run:
         return self.staged_lake / "dictionaries" / f"{name}.parquet"
 
     def start(self) -> None:
-        """Make the temporary tables, and open every file that the mapping names.
-
-        Raises
-        ------
-        EmptyInput
-            No file matches.
-        MalformedFile
-            A file is unreadable and files are not to be set aside.
-        """
+        """Make the temporary tables."""
         (self.staged_lake / "dictionaries").mkdir(parents=True, exist_ok=True)
         self.sql(
             "CREATE TEMP TABLE bad "
@@ -122,42 +129,33 @@ class Run:
                 "(SELECT NULL::INTEGER AS key, NULL::VARCHAR AS id WHERE false)"
             )  # fmt: skip
             self.sql(f"CREATE TEMP TABLE keys_{name} AS SELECT key, id FROM {source}")
-        self._open_all()
 
-    def _open_all(self) -> None:
-        found = {name: find_files(self.source, t) for name, t in self.mapping.tables.items()}
-        if not any(found.values()):
-            looked_for = ", ".join(
-                f"{name}: {' '.join(t.files)}" for name, t in self.mapping.tables.items()
+    def side_file(self, name: str) -> tuple[Path, str]:
+        """Bring a file that is no table onto this machine; return its path and its label.
+
+        Raises
+        ------
+        MalformedFile
+            It is not there.
+        MappingError
+            The source has no files.
+        """
+        files = self.sources.files
+        if files is None:
+            raise MappingError(
+                f"The mapping {self.mapping.name} names the file {name}, and its source is a "
+                "database. Give the table that it stands for a query of its own."
             )
-            raise EmptyInput(
-                f"{self.source} has no file for the mapping {self.mapping.name}; looked for "
-                f"{looked_for}. Lay files there, or name the right folder and mapping."
-            )
-        for name, paths in found.items():
-            if not paths:
-                continue
-            self.opened[name] = []
-            self.report.tables[name] = TableReport()
-            for path in paths:
-                self.progress(f"opening {path.name}")
-                self._open(name, path)
+        found = files.named(name)
+        (path,) = files.fetch([found], self.staging, self.progress)
+        return path, found.label
 
-    def _open(self, name: str, path: Path) -> None:
-        try:
-            opened = open_file(self.connection, path, self.mapping.tables[name], self.staging)
-        except MalformedFile as error:
-            self.break_file(path, error)
-            return
-        self.opened[name].append(opened)
-        self.report.tables[name].files.append(str(path.relative_to(self.root)))
-
-    def break_file(self, path: Path, error: MalformedFile) -> None:
+    def break_file(self, name: str, path: Path, error: MalformedFile) -> None:
         """Note an unreadable file and go on, or raise, as the caller of the ingest wished."""
         if not self.set_aside_files:
             raise error
         logger.warning("File set aside: %s", error)
-        self.broken_files[path] = str(error)
+        self.broken_files[name] = (path, str(error))
 
     def drop_damaged(self, table: str, files: list[Opened]) -> list[Opened]:
         """After a failed scan: find the damaged files, and return the others.
@@ -172,9 +170,9 @@ class Run:
             try:
                 verify(self.connection, opened)
             except MalformedFile as error:
-                self.break_file(opened.path, error)
+                self.break_file(opened.name, opened.path, error)
                 self.opened[table].remove(opened)
-                self.report.tables[table].files.remove(str(opened.path.relative_to(self.root)))
+                self.report.tables[table].files.remove(opened.name)
             else:
                 whole.append(opened)
         return whole

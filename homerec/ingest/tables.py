@@ -245,8 +245,8 @@ def derive_items(run: Run, how: DeriveItems) -> None:
     title, join = "s.id", ""
     if how.titles is not None:
         needed = {how.titles.id: False, how.titles.title: False}
-        path = run.root / how.titles.file
-        opened = open_as(run.connection, path, None, how.titles.csv, needed, run.staging)
+        path, label = run.side_file(how.titles.file)
+        opened = open_as(run.connection, path, None, how.titles.csv, needed, run.staging, label)
         prefix = run.mapping.tables["events"].columns[how.column].prefix
         title = "coalesce(t.title, s.id)"
         join = f"""LEFT JOIN (

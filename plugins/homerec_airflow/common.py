@@ -80,8 +80,11 @@ def ingest_params() -> dict[str, Param]:
             default=None,
             type=["null", "string"],
             title="Source",
-            description="Folder or file that is ingested, on the machine that runs the tasks. "
-            "Empty: the inbox.",
+            description="Folder or file on the machine that runs the tasks, or an object store's "
+            "URI such as s3://bucket/prefix. Empty: the inbox, or the database that the mapping "
+            "names. Never a URL with a password, which everybody who sees the run could read: put "
+            "it into an environment variable of the workers, name that in the mapping (url_env), "
+            "and leave this empty.",
         ),
         "mapping": Param(
             default="homerec",

@@ -28,12 +28,13 @@ def settings_of_task() -> Settings:
 
 
 def ingest(source: str, mapping: str) -> dict[str, Any]:
-    """Bring files into the lake.
+    """Bring files, or a database's rows, into the lake.
 
     Parameters
     ----------
     source : str
-        Folder or file, on the machine that runs the task; empty means the inbox.
+        Folder or file on the machine that runs the task, or a URI; empty means the inbox, and for
+        queries the variable that the mapping names.
     mapping : str
         Name of a mapping, or a file's path.
 
@@ -41,15 +42,21 @@ def ingest(source: str, mapping: str) -> dict[str, Any]:
     -------
     dict
         ``ingest_id``, and ``report``, the path of the kept report.
+
+    Raises
+    ------
+    SourceError
+        The source holds a password, which everybody who sees the run could read.
     """
     settings = settings_of_task()
     from homerec.ingest import ingest as run
+    from homerec.ingest.sources import without_password
     from homerec.lake import Lake
 
     lake = Lake(settings.home)
     report = run(
         settings,
-        source=Path(source) if source else lake.inbox,
+        source=without_password(source) if source else None,
         mapping=mapping,
         progress=logger.info,
     )

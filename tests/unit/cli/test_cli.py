@@ -3,6 +3,10 @@
 import argparse
 import getpass
 import logging
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -264,3 +268,47 @@ def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(getpass, "getuser", nameless)
     assert current_user().startswith("uid ")
     assert build_parser().parse_args(["releases", "resume"]).who.startswith("uid ")
+
+
+def test_a_password_typed_as_an_argument_leaves_the_list_of_processes(tmp_path: Path) -> None:
+    mapping = tmp_path / "m.yaml"
+    mapping.write_text("tables: {listeners: {table: users, columns: identity}}")
+    # A server that never answers keeps the command waiting while we look.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        url = f"postgresql+psycopg2://ada:canary-pw@127.0.0.1:{port}/log"
+        code = "import sys; from homerec.cli import main; sys.exit(main(sys.argv[1:]))"
+        arguments = ["--home", str(tmp_path), "ingest", url, "--mapping", str(mapping)]
+        process = subprocess.Popen([sys.executable, "-c", code, *arguments], env=environment())
+        try:
+            server.settimeout(60)
+            connection, _ = server.accept()
+            title = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+            connection.close()
+        finally:
+            process.kill()
+            process.wait()
+    assert b"canary-pw" not in title
+    assert f"ada:***@127.0.0.1:{port}/log".encode() in title
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def test_ingest_takes_uris_and_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inbox = tmp_path / "in" / "listeners"
+    inbox.mkdir(parents=True)
+    (inbox / "a.csv").write_text(
+        "listener_id,market,time_zone,registered_at\nu,US,UTC,2026-01-01\n"
+    )
+    source = f"file://{tmp_path}/in"
+    assert run("--home", tmp_path, "-q", "ingest", source) == 0
+    assert run("--home", tmp_path, "-q", "ingest", source, "--since", "2026-01-01") == 0
+    assert "Files skipped, already ingested: listeners 1" in capsys.readouterr().out
+    assert run("--home", tmp_path, "-q", "ingest", source, "--again") == 0
+    assert "skipped" not in capsys.readouterr().out
+    assert run("--home", tmp_path, "ingest", source, "--dry-run", "--rows", "1") == 0
+    assert "listeners: 1 rows looked at, 0 break a rule" in capsys.readouterr().out
+    assert run("--home", tmp_path, "ingest", "memory://nowhere") == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("SourceError: memory://nowhere")

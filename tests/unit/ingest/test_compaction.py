@@ -95,7 +95,7 @@ def test_an_ingest_goes_on_after_a_compaction(app, kit, deliver):
     deliver()
     assert len(app.lake.files("events", DAY)) == 2
     assert len(app.rows("events")) == 16
-    report = ingest(app.settings, source=app.inbox, now=kit.NOW + timedelta(days=1))
+    report = ingest(app.settings, source=app.inbox, now=kit.NOW + timedelta(days=1), again=True)
     assert (report.tables["events"].written, report.tables["events"].duplicates) == (0, 4)
     assert len(app.rows("events")) == 16
 

@@ -122,7 +122,7 @@ def test_the_same_file_twice_changes_nothing(with_ids, app, kit, run):
     app.put("events", rows)
     run()
     before = app.files()
-    report = run(now=kit.NOW + timedelta(hours=1))
+    report = run(now=kit.NOW + timedelta(hours=1), again=True)
     assert app.files() == before
     assert report.tables["events"].duplicates == 12
     assert report.tables["items"].duplicates == 3
@@ -196,7 +196,7 @@ def test_the_key_of_a_forgotten_listener_is_not_given_again(app, kit, run):
             f"CREATE TABLE d AS SELECT key, CASE WHEN key < 3 THEN id END AS id FROM '{path}'"
         )
         c.execute(f"COPY d TO '{path}' (FORMAT parquet)")
-    run(now=kit.NOW + timedelta(days=1))
+    run(now=kit.NOW + timedelta(days=1), again=True)
     assert app.keys("listeners")["user-2"] == 4
 
 
@@ -369,7 +369,7 @@ MALFORMED = {
     "not gzip": ("csv.gz", lambda d: b"hello", "not readable as csv"),
     "not zstd": ("jsonl.zst", lambda d: b"hello", "not readable as jsonl"),
     "columns missing": ("csv", lambda d: b"who,what\n1,2\n", "no column .*listener_id"),
-    "empty csv": ("csv", lambda d: b"", "not even a header"),
+    "empty csv": ("csv", lambda d: b"", "it is empty, not even a header"),
     "not json": ("jsonl", lambda d: b"hello\nworld\n", "none of its 2 lines is a JSON object"),
 }
 
@@ -478,7 +478,8 @@ def test_the_report_is_kept_and_readable(app, kit, run):
     kept = json.loads((app.lake.ingests / f"{report.ingest_id}.json").read_text())
     assert kept["tables"]["events"] | {"files": None} == {
         "files": None, "read": 12, "written": 12, "duplicates": 0, "quarantined": {},
-        "first": "2026-03-01", "last": "2026-03-03",
+        "first": "2026-03-01", "last": "2026-03-03", "skipped": 0,
+        "skipped_rows": 0, "skipped_bad": 0, "unmapped": {},
     }  # fmt: skip
     assert kept["new_keys"] == {"items": 3, "contents": 2, "listeners": 3}
     assert "2026-03-01 .. 2026-03-03" in report.render()

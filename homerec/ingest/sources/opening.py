@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - names and values are quoted by homerec.ingest.quoting
-"""Files of a source: finding them, and opening each as Parquet to scan with row numbers.
+"""Opening one file as Parquet to scan with row numbers.
 
 Text files (CSV, JSON Lines) are copied once into a staging Parquet file with every value as text,
 so that a bad value is the fault of one row, known by file and line, and not of the whole file.
@@ -8,8 +8,8 @@ so that a bad value is the fault of one row, known by file and line, and not of 
 import csv
 import gzip
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -32,6 +32,9 @@ JSON_FLAG: Final = "__is_object"
 #: Columns that DuckDB adds to a Parquet scan.
 FILE_COLUMN: Final = "__file"
 ROW_COLUMN: Final = "file_row_number"
+
+#: Lines of a JSON Lines file in which keys are looked for that the mapping does not use.
+SAMPLED_LINES: Final = 1_000
 
 _NEXT: Final = count()
 _READ_ERRORS: Final = (duckdb.Error, OSError, EOFError, zlib.error, UnicodeError, csv.Error)
@@ -66,6 +69,14 @@ class Opened:
         Of the whole file.
     csv : CsvOptions
         How a text table is written.
+    name : str
+        Relative to the source, for reports and quarantine.
+    label : str
+        Path or URI, for messages.
+    unused : tuple of str
+        Its columns that the mapping does not use.
+    absent : tuple of str
+        Columns that the mapping may use, and that it does not have.
     """
 
     path: Path
@@ -75,41 +86,45 @@ class Opened:
     rejects: tuple[Reject, ...] = ()
     compression: str = "none"
     csv: CsvOptions = field(default_factory=CsvOptions)
-
-
-def find_files(source: Path, table: TableMap) -> list[Path]:
-    """Files of the source that a table's patterns match, in the order of their names.
-
-    Hidden files and ones still being written (``.tmp``, ``.part``) are left out.
-
-    Parameters
-    ----------
-    source : Path
-        A folder, or one file (then only that file can match).
-    table : TableMap
-        Whose patterns to match.
-    """
-    if source.is_dir():
-        found = {p for pattern in table.files for p in source.glob(pattern) if p.is_file()}
-    else:
-        # Matched from its end: inbox/events/a.csv is one of "events/*".
-        found = {source for pattern in table.files if source.is_file() and source.match(pattern)}
-    return sorted(
-        p for p in found if not p.name.startswith((".", "_")) and p.suffix not in (".tmp", ".part")
-    )
+    name: str = ""
+    label: str = ""
+    unused: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
 def open_file(
-    connection: duckdb.DuckDBPyConnection, path: Path, table: TableMap, staging: Path
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    table: TableMap,
+    staging: Path,
+    *,
+    name: str = "",
+    label: str = "",
 ) -> Opened:
     """Open one file, staging text as Parquet.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+        Reads and stages it.
+    path : Path
+        Where it is on this machine.
+    table : TableMap
+        How it is read.
+    staging : Path
+        Folder for the staged copy.
+    name, label : str
+        What it is called in reports, and in messages; by default its path.
 
     Raises
     ------
     MalformedFile
         The file cannot be read in its format, or lacks a column that the mapping needs.
     """
-    return open_as(connection, path, table.format, table.csv, table.source_columns, staging)
+    opened = open_as(
+        connection, path, table.format, table.csv, table.source_columns, staging, label
+    )
+    return replace(opened, name=name or str(path))
 
 
 def open_as(
@@ -119,6 +134,7 @@ def open_as(
     options: CsvOptions,
     needed: dict[str, bool],
     staging: Path,
+    label: str = "",
 ) -> Opened:
     """Open one file, given its format and the columns needed (name -> may be absent).
 
@@ -127,6 +143,7 @@ def open_as(
     MalformedFile
         As for :func:`open_file`.
     """
+    label = label or str(path)
     stem = Path(path.name)
     compression = COMPRESSIONS.get(stem.suffix.lower(), "none")
     if compression != "none":
@@ -134,8 +151,13 @@ def open_as(
     form = form or SUFFIXES.get(stem.suffix.lower())
     if form is None:
         raise MalformedFile(
-            f"{path}: the suffix {path.suffix!r} names no known format. Rename the file "
+            f"{label}: the suffix {path.suffix!r} names no known format. Rename the file "
             f"({', '.join(SUFFIXES)}, text also .gz or .zst) or set 'format' in the mapping."
+        )
+    if form == "parquet" and compression != "none":
+        raise MalformedFile(
+            f"{label}: a Parquet file is compressed inside, and cannot be read wrapped in "
+            f"{compression}. Deliver it unwrapped."
         )
     opener: dict[Format, Callable[[], Opened]] = {
         "parquet": lambda: _open_parquet(connection, path),
@@ -143,26 +165,62 @@ def open_as(
         "jsonl": lambda: _stage_jsonl(connection, path, compression, needed, staging),
     }
     try:
-        opened = opener[form]()
+        opened = replace(opener[form](), label=label)
+    except MalformedFile as error:
+        raise MalformedFile(f"{label}: {error}") from error.__cause__
     except _READ_ERRORS as error:
-        raise malformed(path, form, error) from error
-    missing = sorted(
-        n for n, optional in needed.items() if not optional and n not in opened.columns
-    )
+        raise malformed(path, form, error, label) from error
+    have = [c for c in opened.columns if c != JSON_FLAG]
+    have += [c for c in opened.unused if c not in opened.columns]
+    check_columns(label, opened.columns, have, needed)
+    absent = {*opened.absent, *(set(needed) - set(opened.columns))}
+    return replace(
+        opened, unused=unused_columns(have, needed), absent=tuple(sorted(absent)),
+    )  # fmt: skip
+
+
+def check_columns(
+    label: str, columns: Iterable[str], have: Iterable[str], needed: dict[str, bool]
+) -> None:
+    """See that nothing that a mapping needs is absent.
+
+    Parameters
+    ----------
+    label : str
+        What was opened, for the message.
+    columns : iterable of str
+        Those that can be read.
+    have : iterable of str
+        Those that there are, for the message.
+    needed : dict of str to bool
+        Those that the mapping reads -> whether they may be absent.
+
+    Raises
+    ------
+    MalformedFile
+        A column is absent that may not be.
+    """
+    columns = set(columns)
+    missing = sorted(n for n, optional in needed.items() if not optional and n not in columns)
     if missing:
         raise MalformedFile(
-            f"{path}: no column {', '.join(missing)}; it has "
-            f"{', '.join(c for c in opened.columns if c != JSON_FLAG) or 'none'}. "
+            f"{label}: no column {', '.join(missing)}; it has {', '.join(have) or 'none'}. "
             "Correct the file, or the mapping's column names and csv options."
         )
-    return opened
 
 
-def malformed(path: Path, form: str, error: Exception) -> MalformedFile:
+def unused_columns(have: Iterable[str], needed: dict[str, bool]) -> tuple[str, ...]:
+    """Columns that a mapping does not use; ``user.id`` uses the object ``user``."""
+    used = {*needed, *(name.split(".")[0] for name in needed)}
+    return tuple(column for column in have if column not in used)
+
+
+def malformed(path: Path, form: str, error: Exception, label: str = "") -> MalformedFile:
     """Return the error for a file that cannot be read."""
-    reason = str(error).strip().split("\n")[0]
+    label = label or str(path)
+    reason = str(error).strip().split("\n")[0].replace(str(path), label)
     return MalformedFile(
-        f"{path} is not readable as {form}: {reason}. "
+        f"{label} is not readable as {form}: {reason}. "
         "Deliver the file again, or ingest with set-aside of files to go on without it."
     )
 
@@ -181,7 +239,7 @@ def verify(connection: duckdb.DuckDBPyConnection, opened: Opened) -> None:
             f"SELECT {sums}, sum(length(COLUMNS(*)::VARCHAR)) FROM {scan_of([opened])}"
         ).fetchall()
     except duckdb.Error as error:
-        raise malformed(opened.path, opened.format, error) from error
+        raise malformed(opened.path, opened.format, error, opened.label) from error
 
 
 def scan_of(files: list[Opened]) -> str:
@@ -234,12 +292,12 @@ def _stage_csv(
         _header(path, compression, delimiter, options) if options.header else list(options.names)
     )
     if not names:
-        raise MalformedFile(f"{path} is empty: not even a header. Deliver the file again.")
+        raise MalformedFile("it is empty, not even a header is there. Deliver the file again.")
     # Names differ by more than case in DuckDB.
     folded = [n.casefold() for n in names]
     twice = sorted({n for n in names if folded.count(n.casefold()) > 1})
     if twice:
-        raise MalformedFile(f"{path}: the header names {', '.join(twice)} more than once.")
+        raise MalformedFile(f"the header names {', '.join(twice)} more than once.")
     number = next(_NEXT)
     target, table, scans = staging / f"text{number}.parquet", f"rj{number}", f"rs{number}"
     columns = ", ".join(f"{text(n)}: 'VARCHAR'" for n in names)
@@ -291,9 +349,7 @@ def _stage_jsonl(
                 FROM (SELECT line, CASE WHEN trim(line) <> '' THEN coalesce(
                         json_type(CASE WHEN json_valid(line) THEN line END) = 'OBJECT', false)
                       END AS ok
-                  FROM read_csv({text(path)}, auto_detect = false, header = false,
-                    columns = {{'line': 'VARCHAR'}}, delim = '\\0', quote = '', escape = '',
-                    max_line_size = 16777216, compression = {text(compression)}))))
+                  FROM {_lines_of(path, compression)})))
             TO {text(target)} (FORMAT parquet, COMPRESSION lz4_raw)"""
     ).fetchall()
     counted = ", ".join(f"count({ident(n)})" for n in names)
@@ -304,10 +360,37 @@ def _stage_jsonl(
     n_objects, n_lines, *given = row
     if n_lines and not n_objects:
         raise MalformedFile(
-            f"{path}: none of its {n_lines} lines is a JSON object. Check the format."
+            f"none of its {n_lines} lines is a JSON object. Check the format, or the file's name."
         )
+    keys = _sampled_keys(connection, path, compression)
     # A key that no line has is a misspelt mapping; an empty file proves nothing.
     columns = {
-        n: "VARCHAR" for n, g in zip(names, given, strict=True) if g or needed[n] or not n_lines
+        n: "VARCHAR"
+        for n, g in zip(names, given, strict=True)
+        if g or n in keys or needed[n] or not n_lines
     }
-    return Opened(path, target, {**columns, JSON_FLAG: "BOOLEAN"}, "jsonl")
+    # Optional ones stay in the schema, so that files without them are scanned with the others.
+    absent = tuple(n for n, g in zip(names, given, strict=True) if not g and n not in keys)
+    return Opened(
+        path, target, {**columns, JSON_FLAG: "BOOLEAN"}, "jsonl", unused=keys, absent=absent
+    )
+
+
+def _sampled_keys(
+    connection: duckdb.DuckDBPyConnection, path: Path, compression: str
+) -> tuple[str, ...]:
+    """Keys of the objects in the first lines of a file."""
+    rows = connection.execute(
+        f"""SELECT DISTINCT unnest(json_keys(CASE WHEN json_valid(line) THEN line END))
+            FROM (SELECT line FROM {_lines_of(path, compression)} LIMIT {SAMPLED_LINES})
+            ORDER BY 1"""
+    ).fetchall()
+    return tuple(str(r[0]) for r in rows)
+
+
+def _lines_of(path: Path, compression: str) -> str:
+    return (
+        f"read_csv({text(path)}, auto_detect = false, header = false, "
+        "columns = {'line': 'VARCHAR'}, delim = '\\0', quote = '', escape = '', "
+        f"max_line_size = 16777216, compression = {text(compression)})"
+    )

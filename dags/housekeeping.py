@@ -1,15 +1,17 @@
-"""Retention: what is kept of past releases, nights, and Airflow's own history."""
+"""Retention: what is kept of past releases, versions, data, and Airflow's own history."""
 
 import shlex
 import sys
-from typing import Any
 
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG, Param, get_current_context, task
 
+from homerec.settings import load_settings
 from homerec_airflow import steps
 from homerec_airflow.common import cron, dag_arguments
 from homerec_airflow.errors import translated
+
+SETTINGS = load_settings()
 
 # Airflow keeps its own database's URL from tasks, so this one is handed the URL under another name.
 CLEAN_AIRFLOW = f"""
@@ -24,17 +26,11 @@ exec {shlex.quote(sys.executable)} -m airflow db clean --clean-before-timestamp 
 
 
 @task
-def drop_releases() -> list[int]:
-    """Drop the Homes of old releases; the live one and the one to roll back to stay."""
+def retain() -> dict[str, int]:
+    """Remove releases, versions, snapshots, nights, events and quarantine that nothing needs."""
+    params = get_current_context()["params"]
     with translated():
-        return steps.keep_releases(int(get_current_context()["params"]["keep_releases"]))
-
-
-@task
-def drop_files() -> dict[str, Any]:
-    """Remove old snapshots and nights that no release and no champion needs."""
-    with translated():
-        return steps.tidy(int(get_current_context()["params"]["keep_days"]))
+        return steps.retain(int(params["keep_releases"]), int(params["keep_days"]))
 
 
 with DAG(
@@ -42,10 +38,14 @@ with DAG(
     schedule=cron("0 5 * * 0"),
     params={
         "keep_releases": Param(
-            default=7, type="integer", minimum=2, title="Releases", description="Kept at least."
+            default=SETTINGS.keep_releases,
+            type="integer",
+            minimum=2,
+            title="Releases",
+            description="Kept at least.",
         ),
         "keep_days": Param(
-            default=60,
+            default=SETTINGS.keep_snapshot_days,
             type="integer",
             minimum=1,
             title="Days of snapshots and nights",
@@ -61,8 +61,7 @@ with DAG(
     },
     **dag_arguments("Remove what is no longer needed.", "housekeeping"),
 ):
-    # What a release needs is told from the releases, so those go first.
-    drop_releases() >> drop_files()
+    retain()
     BashOperator(
         task_id="clean_airflow",
         bash_command=CLEAN_AIRFLOW,

@@ -41,7 +41,9 @@ def ingest() -> dict[str, Any]:
     if not params["ingest"]:
         raise AirflowSkipException("The form of this run says: no ingest.")
     with translated():
-        return steps.ingest(params["source"] or "", params["mapping"])
+        brought = steps.ingest(params["source"] or "", params["mapping"])
+    alerts.tell_problem(steps.report_ingest(brought["ingest_id"]), get_current_context())
+    return brought
 
 
 # A night may run without an ingest; one whose ingest failed may not.
@@ -49,7 +51,9 @@ def ingest() -> dict[str, Any]:
 def snapshot(as_of: str) -> str:
     """Compute the feature tables as of the date, and verify rows of them."""
     with translated():
-        return steps.snapshot(as_of)
+        folder = steps.snapshot(as_of)
+    alerts.tell_problem(steps.report_snapshot(as_of), get_current_context())
+    return folder
 
 
 @task

@@ -93,5 +93,9 @@ class DatabaseError(HomerecError):
     """Postgres cannot be started, reached or migrated."""
 
 
+class ForgetError(HomerecError):
+    """Something of a forgotten listener is left where homerec cannot remove it by itself."""
+
+
 class StackError(HomerecError):
     """Airflow's processes cannot be started or reached, or a run of theirs failed."""

@@ -21,6 +21,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from homerec.errors import TransientError
 from homerec.settings import Settings, resource
 
 #: In a partition's folder: which of its files are live. Only there once some were replaced.
@@ -74,6 +75,21 @@ class Lake:
         return self.tables / "ledger" / "files.parquet"
 
     @property
+    def events_from_file(self) -> Path:
+        """Remembers from which day on events are kept, once retention has removed some."""
+        return self.tables / "events-from.json"
+
+    def events_from(self) -> date | None:
+        """First day whose events are still kept; ``None`` while all are."""
+        path = self.events_from_file
+        return date.fromisoformat(read_json(path)["day"]) if path.exists() else None
+
+    @property
+    def forgotten(self) -> Path:
+        """Parquet file of the forgotten listeners, as keyed hashes."""
+        return self.tables / "dictionaries" / "forgotten.parquet"
+
+    @property
     def quarantine(self) -> Path:
         """Rows and files set aside, with their reasons."""
         return self.root / "quarantine"
@@ -82,6 +98,11 @@ class Lake:
     def ingests(self) -> Path:
         """One JSON report per ingest."""
         return self.root / "reports" / "ingest"
+
+    @property
+    def data_reports(self) -> Path:
+        """One JSON data report per ingest."""
+        return self.root / "reports" / "data"
 
     def snapshot(self, as_of: date) -> Path:
         """Folder of the feature snapshot as of a date."""
@@ -215,6 +236,43 @@ def locked(target: Path) -> Iterator[None]:
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.with_name(f".{target.name}.lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _work_lock(home: Path) -> Path:
+    home.mkdir(parents=True, exist_ok=True)
+    return home / ".work.lock"
+
+
+@contextlib.contextmanager
+def at_work(home: Path) -> Iterator[None]:
+    """Keep :func:`alone` away while the block runs; many may be at work at once.
+
+    While someone has the deployment alone, this waits.
+    """
+    with _work_lock(home).open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        yield
+
+
+@contextlib.contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Have the deployment's files alone while the block runs.
+
+    Raises
+    ------
+    TransientError
+        An ingest, a snapshot, a training or a night is at work now.
+    """
+    path = _work_lock(home)
+    with path.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TransientError(
+                f"An ingest, a snapshot, a training or a night is at work in {home} ({path} is "
+                "locked); nothing was changed. Try again when it has ended."
+            ) from error
         yield
 
 

@@ -19,6 +19,13 @@ PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
 
 
+_OPTIONAL_DAYS: Final = (
+    "history_days",
+    "keep_event_days",
+    "keep_catalog_days",
+    "keep_version_days",
+    "keep_quarantine_days",
+)
 _MEMORY: Final = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B)")
 
 
@@ -54,6 +61,16 @@ class Settings:
         A night fails when the last event is older than this many days before as_of.
     keep_releases : int
         Releases whose Homes are kept for a rollback; the live one is never dropped.
+    keep_snapshot_days : int
+        Snapshots and nights older than the newest by more are removed, unless something needs them.
+    keep_event_days : int or None
+        Events and impressions older than the newest by more are removed; ``None`` keeps all.
+    keep_catalog_days : int or None
+        Rows of the catalog that ended to hold longer ago are removed; ``None`` keeps all.
+    keep_version_days : int or None
+        Versions older than this that nothing needs are removed; ``None`` keeps all.
+    keep_quarantine_days : int or None
+        Quarantines of older ingests are removed; ``None`` keeps all.
     volume_limit_ratio : float
         Largest change of a day's card plays, against the last snapshot that passed, either way.
     models : mapping of str to mapping
@@ -73,6 +90,11 @@ class Settings:
     history_days: int | None = None
     max_days_without_events: int = 1
     keep_releases: int = 7
+    keep_snapshot_days: int = 60
+    keep_event_days: int | None = None
+    keep_catalog_days: int | None = None
+    keep_version_days: int | None = 180
+    keep_quarantine_days: int | None = 90
     volume_limit_ratio: float = 0.6
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -85,12 +107,15 @@ class Settings:
             "threads": (self.threads, 0, 1024),
             "max_days_without_events": (self.max_days_without_events, 1, 100_000),
             "keep_releases": (self.keep_releases, 2, 10_000),
+            "keep_snapshot_days": (self.keep_snapshot_days, 1, 100_000),
             "volume_limit_ratio": (self.volume_limit_ratio, 0.01, 1_000_000),
             "shard_listeners": (self.shard_listeners, 1, 10_000_000),
             "seed": (self.seed, 0, 2**63 - 1),
         }
-        if self.history_days is not None:
-            checks["history_days"] = (self.history_days, 1, 100_000)
+        for name in _OPTIONAL_DAYS:
+            days = getattr(self, name)
+            if days is not None:
+                checks[name] = (days, 1, 100_000)
         for name, (value, low, high) in checks.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise SettingsError(

@@ -118,6 +118,7 @@ def _world(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _ingest(settings: Settings, arguments: argparse.Namespace) -> int:
     from homerec.ingest import dry_run, ingest
+    from homerec.report import report_ingest
 
     hide_in_process_list(arguments.source)
     if arguments.dry_run:
@@ -137,6 +138,8 @@ def _ingest(settings: Settings, arguments: argparse.Namespace) -> int:
         progress=Progress(arguments.quiet),
     )
     print(report.render())
+    problem = report_ingest(settings, report.ingest_id)
+    print(problem or f"What it brought: homerec report ingest {report.ingest_id}")
     return 0
 
 

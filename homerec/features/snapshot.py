@@ -24,6 +24,7 @@ from homerec.features.queries import (
 )
 from homerec.lake import (
     Lake,
+    at_work,
     atomic_folder,
     checksum,
     checksum_text,
@@ -172,7 +173,7 @@ def ensure_snapshot(
         Training asks for a snapshot that failed its drift check.
     """
     # Models are retrained side by side and share snapshots: one computes, the others wait for it.
-    with locked(Lake(settings.home).snapshot(as_of)):
+    with at_work(settings.home), locked(Lake(settings.home).snapshot(as_of)):
         kept = load_snapshot(settings, as_of)
         files = event_files(settings, as_of)
         if kept is not None and not rebuild and _usable(settings, kept, files, writer):
@@ -182,8 +183,23 @@ def ensure_snapshot(
                 f"The lake has no event before {as_of} 00:00 UTC. Ingest events first: "
                 "`homerec ingest`."
             )
+        _check_history(settings, as_of)
         known_at = kept.known_at if kept else default_known_at(settings, as_of)
         return _build(settings, as_of, known_at, files, writer, progress)
+
+
+def _check_history(settings: Settings, as_of: date) -> None:
+    """Refuse to compute from events of which retention has removed a part."""
+    kept_from = Lake(settings.home).events_from()
+    needed = as_of - timedelta(days=settings.history_days) if settings.history_days else date.min
+    if kept_from is not None and needed < kept_from:
+        since = f"from {needed} on" if settings.history_days else "from the first on"
+        raise SnapshotError(
+            f"The snapshot of {as_of} needs events {since}; those before {kept_from} were removed "
+            "(keep_event_days), so it would differ from what was served. Choose a later date, set "
+            "history_days, or ingest the older events again and remove "
+            f"{Lake(settings.home).events_from_file}."
+        )
 
 
 def _usable(settings: Settings, kept: SnapshotInfo, files: list[Path], writer: Writer) -> bool:

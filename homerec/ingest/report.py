@@ -11,7 +11,7 @@ from typing import Any
 class TableReport:
     """Counts of one table.
 
-    ``read = written + duplicates + sum(quarantined)`` always holds, unless refused.
+    ``read = written + duplicates + sum(quarantined) + forgotten`` always holds, unless refused.
 
     Attributes
     ----------
@@ -26,6 +26,8 @@ class TableReport:
         later one of the same key and moment replaces.
     quarantined : dict of str to int
         Rows set aside, by rule.
+    forgotten : int
+        Rows of listeners who were forgotten; they are not kept anywhere.
     first, last : date or None
         Range of the rows' own time.
     skipped : int
@@ -41,6 +43,7 @@ class TableReport:
     written: int = 0
     duplicates: int = 0
     quarantined: dict[str, int] = field(default_factory=dict)
+    forgotten: int = 0
     first: date | None = None
     last: date | None = None
     skipped: int = 0
@@ -126,6 +129,11 @@ class IngestReport:
             f"  {name}: {count:,} x {rule}"
             for name, table in self.tables.items()
             for rule, count in sorted(table.quarantined.items(), key=lambda rc: (-rc[1], rc[0]))
+        ]
+        lines += [
+            f"  {name}: {table.forgotten:,} rows of forgotten listeners left out"
+            for name, table in self.tables.items()
+            if table.forgotten
         ]
         keys = ", ".join(f"{name} {count:,}" for name, count in self.new_keys.items() if count)
         lines.append(f"New keys: {keys or 'none'}")

@@ -238,7 +238,14 @@ def mapped_sql(
         wheres.append(f"{ROW_COLUMN} < {limit:d}")
     where = f" WHERE {' AND '.join(wheres)}" if wheres else ""
     parts += [f"{FILE_COLUMN} AS filename", ROW_COLUMN]
-    return f"SELECT {', '.join(parts)} FROM {scan_of(files)}{where}"
+    whole = f"SELECT {', '.join(parts)} FROM {scan_of(files)}{where}"
+    drop = sorted({listener for opened in files for listener in opened.drop})
+    if not drop:
+        return whole
+    return (
+        f"SELECT * FROM ({whole}) WHERE v_listener_id IS NULL "
+        f"OR v_listener_id NOT IN ({', '.join(text(listener) for listener in drop)})"
+    )
 
 
 def local_rules(

@@ -23,6 +23,7 @@ from homerec.ingest.compaction import (
     remove_replaced,
 )
 from homerec.ingest.contracts import CONTRACTS
+from homerec.ingest.forgotten import leave_out
 from homerec.ingest.gathering import enter_ledger, open_all
 from homerec.ingest.locking import writing
 from homerec.ingest.mapping import SourceMapping, load_mapping
@@ -39,7 +40,7 @@ from homerec.ingest.setaside import (
 )
 from homerec.ingest.sources import Progress, locate
 from homerec.ingest.state import Run
-from homerec.lake import Lake, checksum_text, connect, swap_files, write_json
+from homerec.lake import Lake, at_work, checksum_text, connect, swap_files, write_json
 from homerec.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -112,7 +113,11 @@ def ingest(
     moment, loaded = _moment(now), load_mapping(mapping)
     lake = Lake(settings.home)
     started = time.perf_counter()
-    with writing(lake), _run(settings, source, loaded, moment, progress) as run:
+    with (
+        at_work(settings.home),
+        writing(lake),
+        _run(settings, source, loaded, moment, progress) as run,
+    ):
         run.set_aside_files, run.again = set_aside_files, again
         run.since = None if since is None else _moment(since, "since")
         folder = lake.quarantine / run.report.ingest_id
@@ -187,7 +192,7 @@ def dry_run(
             result.rows[name] = _first_rows(run, name, rows)
             result.absent[name] = _absent(run, name)
             report = run.report.tables[name]
-            report.written = report.read - report.n_quarantined
+            report.written = report.read - report.n_quarantined - report.forgotten
             report.duplicates = 0
         result.broken = examples(run)
         run.report.status = "dry run"
@@ -256,6 +261,7 @@ def _stage(run: Run) -> None:
 
 def _stage_all(run: Run) -> None:
     """Map, check and stage every table; what others refer to comes first."""
+    leave_out(run)
     for name, contract in CONTRACTS.items():
         if contract.write == "upsert":
             if name in run.opened:

@@ -14,7 +14,7 @@ from homerec.ingest.lines import line_shifts, reject_lines
 from homerec.ingest.quoting import ident, text
 from homerec.ingest.report import BrokenRule
 from homerec.ingest.rules import MALFORMED_LINE
-from homerec.ingest.sources import FILE_COLUMN, JSON_FLAG, ROW_COLUMN, Opened, scan_of
+from homerec.ingest.sources import FILE_COLUMN, FORGOTTEN, JSON_FLAG, ROW_COLUMN, Opened, scan_of
 from homerec.ingest.state import Run
 
 
@@ -25,7 +25,7 @@ def count_bad(run: Run) -> None:
     ):
         run.report.tables[str(name)].quarantined[str(rule)] = int(str(n))
     for name, files in run.opened.items():
-        rejects = sum(len(opened.rejects) for opened in files)
+        rejects = sum(r.reason != FORGOTTEN for opened in files for r in opened.rejects)
         if rejects:
             report = run.report.tables[name]
             report.quarantined[MALFORMED_LINE] = rejects
@@ -109,8 +109,9 @@ def _add_lines(run: Run, files: list[Opened]) -> None:
     """Add the lines that were no rows."""
     found: dict[str, list[Any]] = {"file": [], "line": [], "reason": [], "content": []}
     for opened in files:
-        lines = reject_lines(opened)
-        for reject in opened.rejects:
+        rejects = [r for r in opened.rejects if r.reason != FORGOTTEN]
+        lines = reject_lines(opened) if rejects else {}
+        for reject in rejects:
             found["file"].append(opened.name)
             found["line"].append(lines.get(reject.line, reject.line))
             found["reason"].append(reject.reason)
@@ -166,12 +167,13 @@ def check_nothing_lost(run: Run) -> None:
         A table's rows do not add up.
     """
     for name, table in run.report.tables.items():
-        kept = table.written + table.duplicates + table.n_quarantined
+        kept = table.written + table.duplicates + table.n_quarantined + table.forgotten
         if table.read != kept:
             raise RowsLost(
                 f"{table.read:,} rows of {name} were read, and {table.written:,} written + "
-                f"{table.duplicates:,} duplicates + {table.n_quarantined:,} quarantined make "
-                f"{kept:,}; none may be lost. Nothing was written to the lake. "
+                f"{table.duplicates:,} duplicates + {table.n_quarantined:,} quarantined + "
+                f"{table.forgotten:,} forgotten make {kept:,}; none may be lost. Nothing was "
+                "written to the lake. "
                 "This is a fault of homerec's: report it."
             )
         if CONTRACTS[name].write == "append":

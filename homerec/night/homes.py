@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow.parquet as pq
 
-from homerec.errors import EmptyInput
+from homerec.errors import EmptyInput, SnapshotError
 from homerec.features.snapshot import SnapshotInfo
-from homerec.features.tables import Catalog, Shard, load_shard
+from homerec.features.tables import Catalog, Shard, find, load_shard
 from homerec.home.cards import Cards
 from homerec.home.page import Slot, deduplicate, shelf_table
 from homerec.home.rules import (
@@ -131,6 +131,13 @@ def _shard_shelves(
             continue
         folder = ranked_parts(settings, context.as_of, model.model)
         cards = Cards.read(folder / one.file)
+        strangers = int((find(shard.listeners, cards.listener) < 0).sum())
+        if strangers:
+            raise SnapshotError(
+                f"{folder} has {strangers} cards in {one.file} of listeners that its shard of the "
+                "snapshot does not have. Make this night's candidates again: clear the task `plan` "
+                "and all that follows it, or run `homerec night` for its date."
+            )
         shelves[model.model] = _without_blocked(cards, shard, context)
     for rule in RULES:
         depth = _POPULAR_DEPTH if rule.name == "popular" else rule.cards + 2 * SPARE

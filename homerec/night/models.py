@@ -158,8 +158,16 @@ def _write_pairs(pairs: Pairs, shard: Shard, path: Path) -> None:
 def _read_pairs(path: Path, shard: Shard) -> Pairs:
     table = pq.read_table(path)
     columns = {name: table[name].to_numpy() for name in table.column_names}
+    rows = find(shard.listeners, columns.pop("listener"))
+    if (rows < 0).any():
+        # A listener was forgotten since, and the shards were cut anew.
+        raise SnapshotError(
+            f"{path} has {int((rows < 0).sum())} candidates of listeners that its shard of the "
+            "snapshot does not have. Make the candidates of this night again: clear the task "
+            "`candidates`, or run `homerec night` for its date."
+        )
     return Pairs(
-        find(shard.listeners, columns.pop("listener")),
+        rows,
         shard.catalog.rows(columns.pop("item")),
         columns.pop("daypart"),
         columns,

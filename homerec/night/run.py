@@ -12,12 +12,13 @@ from homerec.errors import EmptyInput
 from homerec.features.recompute import verify_snapshot
 from homerec.features.snapshot import SnapshotInfo, ensure_snapshot
 from homerec.features.tables import Catalog, load_catalog
-from homerec.lake import Lake, write_json
+from homerec.lake import Lake, at_work, write_json
 from homerec.night.checks import check_features, check_snapshot
 from homerec.night.homes import assemble_homes
 from homerec.night.models import make_candidates, rank_candidates
 from homerec.night.plan import NightPlan, make_plan
 from homerec.release import ReleaseInfo, keep, publish
+from homerec.report import report_snapshot
 from homerec.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -40,12 +41,15 @@ class NightReport:
         ``None`` when the night was not to be published.
     seconds : dict of str to float
         Wall time by step.
+    warnings : list of str
+        What went wrong beside the Homes.
     """
 
     as_of: date
     plan: NightPlan
     release: ReleaseInfo | None
     seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def render(self) -> str:
         """Write for people."""
@@ -58,6 +62,7 @@ class NightReport:
             state = "live" if self.release.live else f"{self.release.status}: {self.release.note}"
             worse = " (degraded)" if self.release.degraded else ""
             lines.append(f"  release {self.release.release_id}{worse} is {state}")
+        lines += [f"  WARNING {warning}" for warning in self.warnings]
         steps = ", ".join(f"{name} {value:.1f} s" for name, value in self.seconds.items())
         return "\n".join([*lines, f"  {steps}"])
 
@@ -101,6 +106,18 @@ def run_night(
     Whatever is raised, the live release stays live. Each step replaces its own output, so a night
     that stopped half-way is simply run again.
     """
+    with at_work(settings.home):
+        return _run(settings, as_of, models, publish_release, force_older, progress)
+
+
+def _run(
+    settings: Settings,
+    as_of: date,
+    models: list[str] | None,
+    publish_release: bool,
+    force_older: bool,
+    progress: Progress,
+) -> NightReport:
     seconds: dict[str, float] = {}
 
     def timed(name: str, step: Callable[[], T]) -> T:
@@ -111,6 +128,9 @@ def run_night(
             seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started
 
     info = timed("features", lambda: take_snapshot(settings, as_of, progress))
+    problem = timed("report", lambda: report_snapshot(settings, as_of))
+    if problem:
+        progress(f"night {as_of}: {problem}")
     catalog = timed("features", lambda: load_catalog(info))
     plan = timed("plan", lambda: make_plan(settings, info, catalog, models))
     for model in plan.models:
@@ -124,7 +144,7 @@ def run_night(
         release = timed("publish", lambda: publish(settings, bundle, force_older=force_older))
         keep(settings, settings.keep_releases)
         progress(f"night {as_of}: release {release.release_id} is {release.status}")
-    report = NightReport(as_of, plan, release, seconds)
+    report = NightReport(as_of, plan, release, seconds, [problem] if problem else [])
     write_json(_summary(report), Lake(settings.home).night(as_of) / "report.json")
     return report
 
@@ -178,5 +198,6 @@ def _summary(report: NightReport) -> dict[str, Any]:
         "release": release.release_id if release else None,
         "status": release.status if release else "not published",
         "degraded": report.plan.degraded,
+        "warnings": report.warnings,
         "seconds": {name: round(value, 3) for name, value in report.seconds.items()},
     }

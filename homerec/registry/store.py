@@ -354,6 +354,15 @@ class Registry:
             self._client.delete_registered_model_tag(self._name(model), f"{PREFIX}hold")
         return True
 
+    @property
+    def client(self) -> "MlflowClient":
+        """MLflow's client, for modules of this package."""
+        return self._client
+
+    def registered_name(self, model: str) -> str:
+        """Name of a model's versions in MLflow."""
+        return self._name(model)
+
     @cached_property
     def _client(self) -> "MlflowClient":
         return make_client(self.tracking_uri)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+from homerec.lake import at_work
 from homerec.models import get_model
 from homerec.registry.gate import Thresholds, judge
 from homerec.registry.loading import open_registry
@@ -78,8 +79,9 @@ def train(
     GateError
         The gate cannot judge.
     """
-    make_challenger(settings, name, as_of, progress=progress)
-    return decide(settings, name, as_of)
+    with at_work(settings.home):
+        make_challenger(settings, name, as_of, progress=progress)
+        return decide(settings, name, as_of)
 
 
 def decide(settings: Settings, name: str, as_of: date) -> TrainReport:

@@ -42,6 +42,14 @@ def send(subject: str, body: str, context: Mapping[str, Any]) -> int:
     return sum(_sent(url, subject, body, context) for url in urls if url)
 
 
+def tell_problem(problem: str, context: Mapping[str, Any]) -> None:
+    """Send an alert of something that must not stop the run, if there is a problem."""
+    if problem:
+        run = context.get("dag_run")
+        dag_id = str(getattr(run, "dag_id", "") or "a DAG")
+        send(f"homerec: {dag_id} goes on, but without a data report", problem, context)
+
+
 def notifier(url: str, subject: str, body: str) -> BaseNotifier:
     """Make the notifier of one target.
 

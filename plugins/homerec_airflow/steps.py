@@ -3,13 +3,14 @@
 The library and what it needs are imported inside each step, so that parsing a DAG file stays cheap.
 """
 
+import functools
 import logging
 import os
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from homerec.errors import SnapshotError
 from homerec.settings import Settings, load_settings
@@ -20,11 +21,27 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 def settings_of_task() -> Settings:
     """Read the settings of this deployment, and keep BLAS from fighting implicit for the cores."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return load_settings()
+
+
+def _at_work(step: Callable[P, T]) -> Callable[P, T]:
+    """Keep `homerec forget` away while a step runs."""
+
+    @functools.wraps(step)
+    def held(*arguments: P.args, **named: P.kwargs) -> T:
+        from homerec.lake import at_work
+
+        with at_work(load_settings().home):
+            return step(*arguments, **named)
+
+    return held
 
 
 def ingest(source: str, mapping: str) -> dict[str, Any]:
@@ -65,6 +82,7 @@ def ingest(source: str, mapping: str) -> dict[str, Any]:
     return {"ingest_id": report.ingest_id, "report": str(path)}
 
 
+@_at_work
 def snapshot(as_of: str) -> str:
     """Compute and verify the night's snapshot; returns its folder."""
     settings = settings_of_task()
@@ -73,6 +91,23 @@ def snapshot(as_of: str) -> str:
     return str(take_snapshot(settings, date.fromisoformat(as_of), logger.info).folder)
 
 
+def report_snapshot(as_of: str) -> str:
+    """Write the data report of a snapshot; returns what went wrong, empty if nothing did."""
+    settings = settings_of_task()
+    from homerec.report import report_snapshot as run
+
+    return run(settings, date.fromisoformat(as_of))
+
+
+def report_ingest(ingest_id: str) -> str:
+    """Write the data report of an ingest; returns what went wrong, empty if nothing did."""
+    settings = settings_of_task()
+    from homerec.report import report_ingest as run
+
+    return run(settings, ingest_id)
+
+
+@_at_work
 def plan(as_of: str, models: Sequence[str]) -> list[dict[str, Any]]:
     """Resolve each model's champion once for the night; returns the plan of each model."""
     settings = settings_of_task()
@@ -104,6 +139,7 @@ def snapshot_is_kept(as_of: str) -> bool:
     return load_snapshot(settings, date.fromisoformat(as_of)) is not None
 
 
+@_at_work
 def check_drift(as_of: str, model: str | None) -> str:
     """Run one drift check of the library.
 
@@ -148,6 +184,7 @@ def reason_to_skip(as_of: str, model: str) -> str:
     return "it was not chosen in the form of this run"
 
 
+@_at_work
 def candidates(as_of: str, model: str, shard: int) -> int:
     """Stage 1 of a model for one shard; returns the shard's number."""
     settings = settings_of_task()
@@ -160,6 +197,7 @@ def candidates(as_of: str, model: str, shard: int) -> int:
     return shard
 
 
+@_at_work
 def rank(as_of: str, model: str, shard: int) -> int:
     """Stage 2 of a model for one shard; returns the shard's number."""
     settings = settings_of_task()
@@ -172,6 +210,7 @@ def rank(as_of: str, model: str, shard: int) -> int:
     return shard
 
 
+@_at_work
 def assemble(as_of: str) -> str:
     """Put every listener's page together; returns the bundle's folder."""
     settings = settings_of_task()
@@ -183,6 +222,7 @@ def assemble(as_of: str) -> str:
     return str(assemble_homes(settings, info, catalog, planned, logger.info))
 
 
+@_at_work
 def publish(bundle: str, force_older: bool, who: str) -> dict[str, Any]:
     """Write, audit and publish a bundle as a release.
 
@@ -208,6 +248,7 @@ def publish(bundle: str, force_older: bool, who: str) -> dict[str, Any]:
     }
 
 
+@_at_work
 def challenge(as_of: str, model: str) -> dict[str, Any]:
     """Train and register a challenger.
 
@@ -228,6 +269,7 @@ def challenge(as_of: str, model: str) -> dict[str, Any]:
     }
 
 
+@_at_work
 def judge(as_of: str, model: str) -> dict[str, Any]:
     """Let the gate decide on the challenger of a date, and carry it out.
 
@@ -249,27 +291,22 @@ def judge(as_of: str, model: str) -> dict[str, Any]:
     }
 
 
-def keep_releases(n: int) -> list[int]:
-    """Drop the Homes of all but the newest releases; returns whose were dropped."""
-    settings = settings_of_task()
-    from homerec.release import keep
+def retain(keep_releases: int, keep_days: int) -> dict[str, int]:
+    """Remove all that is older than the settings say; returns how much of each kind went.
 
-    return keep(settings, n)
+    Parameters
+    ----------
+    keep_releases, keep_days : int
+        In place of the settings' ``keep_releases`` and ``keep_snapshot_days``.
+    """
+    settings = replace(
+        settings_of_task(), keep_releases=keep_releases, keep_snapshot_days=keep_days
+    )
+    from homerec.retention import retain as run
 
-
-def tidy(days: int) -> dict[str, Any]:
-    """Remove old snapshots and nights that nothing needs any more; returns what was removed."""
-    settings = settings_of_task()
-    from homerec.housekeeping import tidy as run
-
-    report = run(settings, days)
+    report = run(settings)
     logger.info("%s", report.render())
-    return {
-        "snapshots": [day.isoformat() for day in report.snapshots],
-        "nights": [day.isoformat() for day in report.nights],
-        "leftovers": len(report.leftovers),
-        "bytes": report.n_bytes,
-    }
+    return report.counts
 
 
 def _kept(settings: Settings, as_of: date) -> "SnapshotInfo":

@@ -65,6 +65,7 @@ class Steps:
         self.outcome = "promote"
         self.version: int | None = 4
         self.numbers = [0]
+        self.report_problem = ""
 
     def names(self) -> list[str]:
         return [call[0] for call in self.calls]
@@ -79,6 +80,14 @@ class Steps:
     def snapshot(self, as_of: str) -> str:
         self._note("snapshot", as_of)
         return f"snapshots/as_of={as_of}"
+
+    def report_ingest(self, ingest_id: str) -> str:
+        del ingest_id
+        return self.report_problem
+
+    def report_snapshot(self, as_of: str) -> str:
+        del as_of
+        return self.report_problem
 
     def plan(self, as_of: str, models: list[str]) -> list[dict[str, Any]]:
         self._note("plan", as_of, sorted(models))

@@ -7,9 +7,12 @@ one.
 from homerec.ingest.sources.found import FileSource, Found, Progress
 from homerec.ingest.sources.locating import Sources, locate, shown, without_password
 from homerec.ingest.sources.opening import (
+    COMPRESSIONS,
     FILE_COLUMN,
+    FORGOTTEN,
     JSON_FLAG,
     ROW_COLUMN,
+    SUFFIXES,
     Opened,
     Reject,
     malformed,
@@ -20,9 +23,12 @@ from homerec.ingest.sources.opening import (
 )
 
 __all__ = [
+    "COMPRESSIONS",
     "FILE_COLUMN",
+    "FORGOTTEN",
     "JSON_FLAG",
     "ROW_COLUMN",
+    "SUFFIXES",
     "FileSource",
     "Found",
     "Opened",

@@ -32,6 +32,8 @@ JSON_FLAG: Final = "__is_object"
 #: Columns that DuckDB adds to a Parquet scan.
 FILE_COLUMN: Final = "__file"
 ROW_COLUMN: Final = "file_row_number"
+#: Reason of a reject whose content is not to be kept: its listener was forgotten.
+FORGOTTEN: Final = "forgotten"
 
 #: Lines of a JSON Lines file in which keys are looked for that the mapping does not use.
 SAMPLED_LINES: Final = 1_000
@@ -77,6 +79,8 @@ class Opened:
         Its columns that the mapping does not use.
     absent : tuple of str
         Columns that the mapping may use, and that it does not have.
+    drop : tuple of str
+        Forgotten listeners, whose rows are left out.
     """
 
     path: Path
@@ -90,6 +94,7 @@ class Opened:
     label: str = ""
     unused: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
 
 
 def open_file(

@@ -59,6 +59,7 @@ def run(*arguments: object) -> int:
 def test_every_capability_has_a_command() -> None:
     assert {path[0] for path in EVERY if path} >= {
         "world", "ingest", "features", "train", "models", "drift", "night", "releases", "home",
+        "report", "housekeeping", "forget",
     }  # fmt: skip
 
 

@@ -479,7 +479,7 @@ def test_the_report_is_kept_and_readable(app, kit, run):
     assert kept["tables"]["events"] | {"files": None} == {
         "files": None, "read": 12, "written": 12, "duplicates": 0, "quarantined": {},
         "first": "2026-03-01", "last": "2026-03-03", "skipped": 0,
-        "skipped_rows": 0, "skipped_bad": 0, "unmapped": {},
+        "skipped_rows": 0, "skipped_bad": 0, "unmapped": {}, "forgotten": 0,
     }  # fmt: skip
     assert kept["new_keys"] == {"items": 3, "contents": 2, "listeners": 3}
     assert "2026-03-01 .. 2026-03-03" in report.render()

@@ -141,27 +141,3 @@ def unpin(settings: Settings, card: int) -> bool:
                 (card,),
             )
         )
-
-
-def forget(settings: Settings, listener_id: str) -> bool:
-    """Delete a listener, with dismissals and every stored Home; say whether there was one.
-
-    From then on the listener reads a default Home. The lake is another matter: forget them there
-    first, or the next release brings them back.
-    """
-    with session(settings) as connection, transaction(connection) as cursor:
-        cursor.execute(
-            "DELETE FROM homerec.listener WHERE listener_id = %s RETURNING listener", (listener_id,)
-        )
-        found = cursor.fetchone()
-        if found is None:
-            return False
-        cursor.execute("DELETE FROM homerec.dismissal WHERE listener = %s", found)
-        # By release: the key begins with it, and a partition has no other index.
-        cursor.execute("SELECT release_id FROM homerec.release WHERE stored")
-        for (release_id,) in cursor.fetchall():
-            cursor.execute(
-                "DELETE FROM homerec.home_shelf WHERE release_id = %s AND listener = %s",
-                (release_id, found[0]),
-            )
-        return True

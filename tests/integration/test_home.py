@@ -178,14 +178,6 @@ def test_an_item_cut_off_an_earlier_shelf_is_still_shown_on_a_later_one(publishe
     assert cards(home(published.settings, "listener-3", NOON), "picks") == [cut]
 
 
-def test_a_forgotten_listener_reads_the_default_and_leaves_no_rows(published, run_sql):
-    assert live.forget(published.settings, "listener-3")
-    assert not live.forget(published.settings, "listener-3")
-    assert run_sql("SELECT count(*) FROM homerec.home_shelf WHERE listener = 3") == [(0,)]
-    frame = home(published.settings, "listener-3", NOON)
-    assert cards(frame, "podcasts") == published.homes[-3, 2, -1][:5]
-
-
 @pytest.mark.parametrize(
     "statement",
     [

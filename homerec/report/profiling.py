@@ -197,7 +197,7 @@ def _columns(
         if name in measured:
             value = f"CAST({column} AS DOUBLE)"
             finite = f"CASE WHEN isfinite({value}) THEN {value} END"
-            selected += [f"avg({finite})", f"{quantile}({finite}, {list(_QUANTILES)})"]
+            selected += [f"favg({finite})", f"{quantile}({finite}, {list(_QUANTILES)})"]
         else:
             selected += ["NULL", "NULL"]
     row = connection.execute(f"SELECT {', '.join(selected)} FROM profiled").fetchall()[0]
@@ -213,7 +213,7 @@ def _columns(
             ColumnProfile(
                 name, types[name], int(nulls) if n_null is None else n_null,
                 min(int(distinct), n_rows - int(nulls)),
-                low, high, None if mean is None else float(mean), quantiles, [], [], [],
+                low, high, None if mean is None else _steady(mean), quantiles, [], [], [],
             )
         )  # fmt: skip
     counts = _histograms(connection, edges)
@@ -263,3 +263,8 @@ def _top(connection: duckdb.DuckDBPyConnection, name: str) -> list[tuple[str, in
             GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {N_TOP}"""
     ).fetchall()
     return [(str(value), int(n)) for value, n in rows]
+
+
+def _steady(mean: float) -> float:
+    """Cut what the order of summation, which threads decide, leaves in the last digits."""
+    return float(f"{float(mean):.10g}")

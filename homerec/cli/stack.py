@@ -33,11 +33,12 @@ def _up(settings: Settings, arguments: argparse.Namespace) -> int:
     progress = Progress(arguments.quiet)
     config = up(settings, progress, world=not arguments.no_job)
     if not arguments.no_job:
-        main_job(settings, config, progress)
+        as_of = main_job(settings, config, progress)
         print()
         listener = example_listener(settings)
         print_home(settings, listener)
         print('As a backend:  psql "$(.venv/bin/homerec db url reader)"')
+        print(f"A night by hand: trigger nightly with as_of {as_of}; the events end the day before")
     print(f"The web UI:    {config.url}")
     print(f"Log in as:     admin, password {admin_password(settings)}")
     print(f"               (kept in {config.passwords_file}; viewer may only look)")

@@ -165,7 +165,8 @@ def take_snapshot(
         raise EmptyInput(
             f"The last event before {as_of} is of {newest}; a night needs one of {oldest_allowed} "
             "or later (max_days_without_events). The live release stays live. Check the upstream "
-            "export, ingest it with `homerec ingest`, and run the night again."
+            "export, ingest it with `homerec ingest`, and run the night again; to compute a past "
+            f"night, give its date (as_of in the form), such as {newest + timedelta(days=1)}."
         )
     info = ensure_snapshot(settings, as_of, writer="night", progress=progress)
     verify_snapshot(settings, info)

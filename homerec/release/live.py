@@ -1,6 +1,7 @@
 """What people change between nights; a Home shows it at the next read."""
 
 import logging
+import re
 from datetime import datetime
 from typing import Any
 
@@ -30,14 +31,23 @@ def _key(cursor: Any, what: str, name: str) -> int:
     return int(found[0])
 
 
+def _check_market(market: str | None) -> None:
+    if market is not None and re.fullmatch("[A-Za-z]{2}", market) is None:
+        raise ReleaseError(
+            f"Market {market!r} is none that a listener can have; two letters are needed, such as "
+            "DE, or none at all for every market."
+        )
+
+
 def block(settings: Settings, item_id: str, market: str | None = None, *, reason: str) -> None:
     """Take an item off every Home, in one market or in all, until ``unblock``.
 
     Raises
     ------
     ReleaseError
-        No such item.
+        No such item, or a market that is not two letters.
     """
+    _check_market(market)
     with session(settings) as connection, transaction(connection) as cursor:
         cursor.execute(
             """INSERT INTO homerec.blocked (item, market, reason) VALUES (%s, upper(%s), %s)
@@ -112,13 +122,14 @@ def pin(
     Raises
     ------
     ReleaseError
-        No such item, a position below 1, or an empty window.
+        No such item, a position below 1, a market that is not two letters, or an empty window.
     """
-    if position < 1 or (starts_at and ends_at and ends_at <= starts_at):
+    _check_market(market)
+    if position < 1:
+        raise ReleaseError(f"Position {position} is on no shelf; 1 is the first.")
+    if starts_at and ends_at and ends_at <= starts_at:
         raise ReleaseError(
-            f"A card at position {position} from {starts_at} to {ends_at} is never shown; needed "
-            "are a position "
-            "from 1 and an end after the start."
+            f"A card from {starts_at} to {ends_at} is never shown; the end must be after the start."
         )
     with session(settings) as connection, transaction(connection) as cursor:
         cursor.execute(

@@ -6,6 +6,7 @@ import pandas as pd
 import psycopg2
 import pytest
 
+from homerec.errors import ReleaseError
 from homerec.release import home, live, publish
 
 D1 = date(2026, 3, 1)
@@ -170,6 +171,15 @@ def test_an_item_appears_once_where_it_is_first_shown(published):
     assert cards(frame, "picks") == [shown, reserve]
     assert cards(frame, "podcasts") == published.homes[3, 2, -1][1:6]
     assert not frame["item_id"].duplicated().any()
+
+
+@pytest.mark.parametrize("market", ["Germany", "D", "", "12"])
+def test_a_market_that_no_listener_can_have_is_refused(published, run_sql, market):
+    with pytest.raises(ReleaseError, match=f"Market '{market}' .*two letters are needed"):
+        live.pin(published.settings, "picks", "item-1", market=market)
+    with pytest.raises(ReleaseError, match="two letters are needed"):
+        live.block(published.settings, "item-1", market, reason="rights")
+    assert run_sql("SELECT count(*) FROM homerec.blocked WHERE origin = 'live'") == [(0,)]
 
 
 def test_an_item_cut_off_an_earlier_shelf_is_still_shown_on_a_later_one(published):

@@ -226,7 +226,8 @@ def malformed(path: Path, form: str, error: Exception, label: str = "") -> Malfo
     reason = str(error).strip().split("\n")[0].replace(str(path), label)
     return MalformedFile(
         f"{label} is not readable as {form}: {reason}. "
-        "Deliver the file again, or ingest with set-aside of files to go on without it."
+        "Deliver the file again, or go on without it: `homerec ingest --set-aside-files`, then "
+        "take it out of the source, or the next ingest meets it again."
     )
 
 

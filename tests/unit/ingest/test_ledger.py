@@ -347,3 +347,15 @@ def test_the_report_of_a_night_without_news_is_kept(app, kit, run):
     report = run()
     kept = json.loads((app.lake.ingests / f"{report.ingest_id}.json").read_text())
     assert kept["tables"]["items"]["skipped"] == 1
+
+
+def test_a_delivery_that_is_all_bad_is_warned_of_though_the_source_as_a_whole_is_good(
+    app, kit, run
+):
+    app.put_catalog()
+    app.put("events", kit.good_events(200))
+    assert "WARNING" not in run().render()
+    app.put("events", [row | {"listener_id": "nobody"} for row in kit.good_events(2)], name="late")
+    report = run()
+    assert report.tables["events"].quarantined == {"unknown_listener": 2}
+    assert "WARNING: events: 2 of the 2 rows read now were set aside" in report.render()

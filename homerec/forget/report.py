@@ -1,6 +1,6 @@
 """What forgetting found and removed, place by place."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -16,6 +16,13 @@ _DONE: Final[dict[What, str]] = {
     "files": "files removed",
     "keys": "keys retired",
     "left": "LEFT: remove it by hand",
+}
+_PLANNED: Final[dict[What, str]] = {
+    **_DONE,
+    "rows": "rows to remove",
+    "mentions": "mentions to overwrite",
+    "files": "files to remove",
+    "keys": "keys to retire",
 }
 
 
@@ -77,8 +84,9 @@ class ForgetReport:
     def render(self) -> str:
         """Write as a table of places and counts; no listener is named."""
         verb = "Would forget" if self.dry_run else "Forgot"
-        lines = [f"{verb} {self.n_listeners:,} listeners, {self.n_known:,} of them with a key."]
-        rows = by_place(self.findings)
+        who = "listener" if self.n_listeners == 1 else "listeners"
+        lines = [f"{verb} {self.n_listeners:,} {who}, {self.n_known:,} of them with a key."]
+        rows = by_place(self.findings, _PLANNED if self.dry_run else _DONE)
         if rows:
             lines += ["", text_table(("place", "where", "what", "count"), rows)]
         else:
@@ -87,12 +95,14 @@ class ForgetReport:
         return "\n".join(lines)
 
 
-def by_place(findings: Iterable[Finding]) -> list[tuple[str, str, str, int]]:
+def by_place(
+    findings: Iterable[Finding], words: Mapping[What, str] = _DONE
+) -> list[tuple[str, str, str, int]]:
     """Sum findings over files that differ only in a date or a number."""
     totals: dict[tuple[str, str, str], int] = {}
     for found in findings:
         name = found.where if found.what == "left" else _general(found.where)
-        key = (found.place, name, _DONE[found.what])
+        key = (found.place, name, words[found.what])
         totals[key] = totals.get(key, 0) + found.count
     return [(*key, count) for key, count in sorted(totals.items())]
 

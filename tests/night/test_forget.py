@@ -304,7 +304,7 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(canary: Canary) -> Non
     before = contents(canary.settings)
     report = forget(canary.settings, [CANARY], dry_run=True)
     assert contents(canary.settings) == before
-    assert report.render().startswith("Would forget 1 listeners, 1 of them with a key.")
+    assert report.render().startswith("Would forget 1 listener, 1 of them with a key.")
     assert report.count("rows") > 20
     assert CANARY not in report.render()
 

@@ -1,6 +1,5 @@
 """One embedded Postgres for the session, and small made-up nights to publish on it."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -13,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from homerec.database import embedded, urls
-from homerec.errors import DatabaseError
 from homerec.lake import Lake, write_json, write_parquet
 from homerec.release.bundle import SCHEMA
 from homerec.settings import Settings
+from support.server import start_server
 
 TIMESTAMP = pa.timestamp("us")
 DEFAULTS = {"DE": -1, "FR": -2, "*": -3}
@@ -37,13 +36,7 @@ SOURCES = [
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings of a deployment whose embedded Postgres runs for the whole session."""
     settings = Settings(home=tmp_path_factory.mktemp("server"), threads=1, memory_limit="500MB")
-    try:
-        embedded.start(settings)
-    except DatabaseError as error:
-        embedded.remove(settings)
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"the embedded Postgres cannot run here: {error}")
+    start_server(settings)
     yield settings
     embedded.remove(settings)
 

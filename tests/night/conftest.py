@@ -1,6 +1,5 @@
 """A small demo deployment with trained champions, shared by the tests of whole nights."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,13 +10,13 @@ import pytest
 
 from homerec.database import embedded
 from homerec.database.urls import app_url
-from homerec.errors import DatabaseError
 from homerec.ingest import ingest
 from homerec.lake import Lake
 from homerec.night import run_night
 from homerec.settings import Settings
 from homerec.training.run import TrainReport, train
 from homerec.world import generate
+from support.server import start_server
 
 START = date(2026, 1, 1)
 DAYS = 46
@@ -29,13 +28,7 @@ AS_OF = START + timedelta(days=DAYS - 1)
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """An ingested world beside a running Postgres; nothing is trained, nothing is live."""
     settings = Settings(home=tmp_path_factory.mktemp("deployment"), memory_limit="2GB")
-    try:
-        embedded.start(settings)
-    except DatabaseError as error:
-        embedded.remove(settings)
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"the embedded Postgres cannot run here: {error}")
+    start_server(settings)
     inbox = Lake(settings.home).inbox
     generate(inbox, listeners=1500, days=DAYS, start=START, seed=7, progress=False)
     ingest(settings, source=inbox)

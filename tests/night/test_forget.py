@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -18,7 +17,7 @@ from homerec.database import embedded
 from homerec.database.bootstrap import ensure_owned_database
 from homerec.database.secrets import SUPERUSER
 from homerec.database.urls import DATABASE, app_url, embedded_url, mlflow_url
-from homerec.errors import DatabaseError, SettingsError, TransientError
+from homerec.errors import SettingsError, TransientError
 from homerec.features.recompute import verify_snapshot
 from homerec.features.snapshot import ensure_snapshot, load_snapshot
 from homerec.forget import forget
@@ -36,6 +35,7 @@ from homerec.training.challenge import read_challenge
 from homerec.training.run import decide, train
 from homerec.world import generate
 from support import search
+from support.server import start_server
 
 CANARY = "canary-7c1f09-zeisig"
 #: Before the canary's id, this listener had everything that is the canary's.
@@ -166,13 +166,7 @@ def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
     """A deployment that a canary went through: ingest, quarantine, training, night, release."""
     folder = tmp_path_factory.mktemp("canary")
     settings = Settings(home=folder / "home", memory_limit="2GB", quarantine_limit_ratio=0.9)
-    try:
-        embedded.start(settings)
-    except DatabaseError as error:
-        embedded.remove(settings)
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"the embedded Postgres cannot run here: {error}")
+    start_server(settings)
     lake = Lake(settings.home)
     generate(lake.inbox, listeners=900, days=DAYS, start=START, seed=7, progress=False)
     for path in lake.inbox.rglob("*.parquet"):

@@ -4,7 +4,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from homerec import errors
 from homerec_airflow.errors import translated
 
-SURROUNDINGS = {errors.TransientError, errors.DatabaseError}
+# A tuple, not a set: pytest-xdist wants the same order of tests in every worker.
+SURROUNDINGS = (errors.TransientError, errors.DatabaseError)
 ALL = [
     kind
     for kind in vars(errors).values()

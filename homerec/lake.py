@@ -104,6 +104,11 @@ class Lake:
         """One JSON data report per ingest."""
         return self.root / "reports" / "data"
 
+    @property
+    def rollups(self) -> Path:
+        """Daily sums of event files; whatever is here is made again from events when it is gone."""
+        return self.root / "rollups"
+
     def snapshot(self, as_of: date) -> Path:
         """Folder of the feature snapshot as of a date."""
         return self.root / "snapshots" / f"as_of={as_of.isoformat()}"
@@ -231,11 +236,18 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(target: Path) -> Iterator[None]:
-    """Let one process at a time make ``target``; the others wait."""
+def locked(target: Path, *, shared: bool = False) -> Iterator[None]:
+    """Let one process at a time make ``target``; the others wait.
+
+    Parameters
+    ----------
+    target : Path
+    shared : bool
+        Only read it: readers share the lock, and whoever makes it anew waits for them.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.with_name(f".{target.name}.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        fcntl.flock(stream, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
 
 

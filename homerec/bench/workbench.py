@@ -15,6 +15,7 @@ from typing import Final, Self
 from homerec.bench.measuring import Measured, apart
 from homerec.bench.report import say
 from homerec.database import embedded
+from homerec.features.rollups import drop_rollups
 from homerec.features.snapshot import SnapshotInfo, ensure_snapshot
 from homerec.ingest import IngestReport, ingest
 from homerec.lake import Lake
@@ -134,6 +135,15 @@ class Workbench:
         say("snapshot")
         return apart(_snapshot, self.settings, self.as_of)
 
+    def one_more_night(self) -> Measured[SnapshotInfo]:
+        """Compute the snapshot of as_of with the rollups that the night before has left."""
+        self.need_lake()
+        say("the night before, then one more")
+        drop_rollups(self.settings)
+        apart(_snapshot, self.settings, self.as_of - timedelta(days=1), False)
+        shutil.rmtree(self.lake.snapshot(self.as_of), ignore_errors=True)
+        return apart(_snapshot, self.settings, self.as_of, False)
+
     def need_lake(self) -> None:
         """See that the lake is filled."""
         _ = self.ingested
@@ -154,5 +164,5 @@ def _ingest(settings: Settings, source: Path) -> IngestReport:
     return ingest(settings, source=source)
 
 
-def _snapshot(settings: Settings, as_of: date) -> SnapshotInfo:
-    return ensure_snapshot(settings, as_of, writer="night", rebuild=True)
+def _snapshot(settings: Settings, as_of: date, rebuild: bool = True) -> SnapshotInfo:
+    return ensure_snapshot(settings, as_of, writer="night", rebuild=rebuild)

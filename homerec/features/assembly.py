@@ -193,22 +193,28 @@ _LISTENER: Final = (
     "tenure_days", "n_plays", "n_plays_7d", "n_plays_28d", "n_items", "n_active_days_28d",
     "days_since_last", "night_ratio", "morning_ratio", "afternoon_ratio", "evening_ratio",
     "weekend_ratio", "n_shows", "n_playlists", "show_starts_28d", "playlist_starts_28d",
-    "show_play_ratio", "playlist_play_ratio", "n_picks",
+    "show_play_ratio", "playlist_play_ratio", "n_picks", "n_active_days_7d", "n_active_weekdays",
+    "streak_days", "is_streak_running", "n_languages", "language_ratio", "start_ratio",
+    "completion_ratio",
 )  # fmt: skip
 _ITEM: Final = (
     "age_days", "n_tags", "n_listeners", "n_listeners_28d", "n_starts_7d", "n_starts_28d",
     "n_plays_7d", "n_plays_28d", "plays_per_listener", "trend", "new_listener_ratio",
+    "recent_listener_ratio", "settled_listener_ratio", "play_trend", "days_since_last",
+    "completion_ratio",
 )  # fmt: skip
 _MARKET: Final = (
     "n_listeners", "n_listeners_7d", "n_listeners_28d", "n_starts_7d", "n_starts_28d",
     "n_plays_7d", "n_plays_28d", "n_new_listener_plays_28d", "n_new_listener_starts_28d",
-    "decay_60d",
+    "decay_60d", "n_recent_listener_plays_28d", "n_settled_listener_plays_28d", "play_trend",
+    "completion_ratio", "days_since_last",
 )  # fmt: skip
 #: Columns of listener_item, and the value for a pair that was never played.
 _PAIR: Final = {
     "n_plays": 0, "n_plays_7d": 0, "n_plays_28d": 0, "n_days": 0, "n_days_7d": 0, "minutes": 0,
     "days_since_first": np.nan, "days_since_last": np.nan, "decay_3d": 0, "decay_14d": 0,
-    "decay_60d": 0, "activation": np.nan,
+    "decay_60d": 0, "activation": np.nan, "decay_1d": 0, "decay_7d": 0, "n_weekdays": 0,
+    "streak_days": 0, "is_streak_running": 0, "completion_ratio": np.nan,
 }  # fmt: skip
 
 #: Every feature by name. ``source_*`` features come from the candidates and are resolved by name.

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - the names are ours, keys are integers
 """Running the SQL files: parameters, the one card play, the lake's tables by name."""
 
 from datetime import UTC, date, datetime
@@ -6,18 +7,23 @@ from typing import Any, Final
 
 import duckdb
 
-from homerec.ingest.reading import expose_table
+from homerec.ingest.contracts import CONTRACTS
+from homerec.ingest.reading import expose_table, versions_sql
 from homerec.lake import Lake, read_sql
 
 #: What features are made of beside events.
-LAKE_TABLES: Final = ("listeners", "items", "signup_picks", "availability")
-_OPTIONAL: Final = ("signup_picks", "availability")
+LAKE_TABLES: Final = ("listeners", "items", "signup_picks", "availability", "contents")
+#: Those that may be absent.
+_OPTIONAL: Final = ("signup_picks", "availability", "contents")
+_KEYED: Final = ("listeners", "signup_picks")
+#: Listener keys from the first to before the second.
+Block = tuple[int, int]
 
 
 def card_parameters(
     since: date, until: date, known_at: datetime, files: list[Path] | list[str]
 ) -> dict[str, Any]:
-    """Parameters of ``features/card.sql``, which also reads the table ``listeners``.
+    """Parameters of ``features/card.sql``, which reads the tables of :func:`expose_lake` too.
 
     Parameters
     ----------
@@ -53,11 +59,26 @@ def _split_header(text: str) -> tuple[str, str]:
 
 
 def create_table(
-    connection: duckdb.DuckDBPyConnection, name: str, text: str, parameters: dict[str, Any]
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    text: str,
+    parameters: dict[str, Any],
+    *,
+    append: bool = False,
 ) -> None:
-    """Create a temporary table from a SELECT, binding the parameters that its text names."""
+    """Create a temporary table from a SELECT, binding the parameters that its text names.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    name, text : str
+    parameters : dict of str to object
+    append : bool
+        Add the rows to the table that is there.
+    """
     used = {key: value for key, value in parameters.items() if f"${key}" in text}
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {text}", used)
+    head = f"INSERT INTO {name}" if append else f"CREATE OR REPLACE TEMP TABLE {name} AS"
+    connection.execute(f"{head} {text}", used)
 
 
 def expose_lake(
@@ -65,8 +86,12 @@ def expose_lake(
     lake: Lake,
     known_at: datetime,
     listeners: str | None = None,
+    block: Block | None = None,
 ) -> None:
-    """Make the lake's listeners, items, picks and availability readable by name, as of an instant.
+    """Make what features read beside events readable by name.
+
+    These are :data:`LAKE_TABLES` and ``listener_zones``: from when to when a listener was in which
+    time zone, without bounds where nothing else is known.
 
     Parameters
     ----------
@@ -76,6 +101,8 @@ def expose_lake(
         Aware; the versions in force then are read, as :mod:`homerec.ingest.reading` says.
     listeners : str, optional
         Parquet file that stands for the lake's listeners.
+    block : (int, int), optional
+        Listener keys that tables by listener are cut to.
 
     Raises
     ------
@@ -85,4 +112,19 @@ def expose_lake(
     for name in LAKE_TABLES:
         path = Path(listeners) if name == "listeners" and listeners else None
         required = name not in _OPTIONAL
-        expose_table(connection, lake, name, known_at, path=path, required=required)
+        if block is None or name not in _KEYED:
+            expose_table(connection, lake, name, known_at, path=path, required=required)
+            continue
+        whole = f"{name}_of_all"
+        expose_table(connection, lake, name, known_at, view=whole, path=path, required=required)
+        connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM {whole} "
+            f"WHERE listener >= {block[0]} AND listener < {block[1]}"
+        )
+    versions = versions_sql(connection, CONTRACTS["listeners"], lake.table("listeners"))
+    connection.execute(
+        "CREATE OR REPLACE TEMP VIEW listener_zones AS SELECT listener, "
+        "coalesce(valid_from, TIMESTAMP '-infinity') AS zone_from, "
+        f"coalesce(valid_to, TIMESTAMP 'infinity') AS zone_to, time_zone FROM ({versions}) v "
+        "SEMI JOIN listeners l ON l.listener = v.listener"
+    )

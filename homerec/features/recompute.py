@@ -8,7 +8,8 @@ from typing import Final
 import duckdb
 
 from homerec.errors import SnapshotError
-from homerec.features.snapshot import SnapshotInfo, compute_tables, event_files
+from homerec.features.compute import compute_tables
+from homerec.features.snapshot import SnapshotInfo, event_files
 from homerec.lake import Lake, connect
 from homerec.settings import Settings
 

@@ -15,13 +15,9 @@ import duckdb
 
 from homerec import __version__
 from homerec.errors import EmptyInput, SnapshotError
-from homerec.features.queries import (
-    LAKE_TABLES,
-    card_parameters,
-    create_table,
-    expose_lake,
-    with_card,
-)
+from homerec.features.compute import SQL_FILES, TABLES, compute_tables, pair_writer
+from homerec.features.queries import LAKE_TABLES
+from homerec.features.rollups import drop_rollups, rolled
 from homerec.lake import (
     Lake,
     at_work,
@@ -40,21 +36,6 @@ logger = logging.getLogger(__name__)
 
 Writer = Literal["night", "training"]
 
-#: Tables in the order in which they are computed; the value is the key they are sorted by. A table
-#: reads only the lake and the tables before it.
-TABLES: Final[dict[str, tuple[str, ...]]] = {
-    "listener_item": ("listener", "item"),
-    "item_market": ("item", "market"),
-    "item": ("item",),
-    "listener": ("listener",),
-    "listener_tag": ("listener", "tag"),
-    "item_tag": ("item", "tag"),
-    "pick": ("listener", "item"),
-    "item_availability": ("item", "market"),
-}
-#: Columns that only later SQL files need; they are not kept.
-_INTERNAL: Final = {"listener_item": ("fixed_60d",)}
-_INTERMEDIATE: Final = ("decay", "daily")
 _ROW_GROUP: Final = 100_000
 
 
@@ -95,8 +76,7 @@ class SnapshotInfo:
 
 def sql_checksum() -> str:
     """SHA-256 over the feature SQL: snapshots of other SQL are not comparable."""
-    names = ("card", *_INTERMEDIATE, *TABLES)
-    return checksum_text([read_sql(f"features/{name}.sql") for name in names])
+    return checksum_text([read_sql(f"features/{name}.sql") for name in SQL_FILES])
 
 
 def default_known_at(settings: Settings, as_of: date) -> datetime:
@@ -161,7 +141,7 @@ def ensure_snapshot(
     writer : {"night", "training"}
         Who asks; it is kept in the manifest.
     rebuild : bool
-        Compute it again in any case.
+        Compute it again in any case, and from the events: all rollups are made anew.
     progress : callable
         Receives one line per table.
 
@@ -184,6 +164,8 @@ def ensure_snapshot(
                 "`homerec ingest`."
             )
         _check_history(settings, as_of)
+        if rebuild:
+            drop_rollups(settings)
         known_at = kept.known_at if kept else default_known_at(settings, as_of)
         return _build(settings, as_of, known_at, files, writer, progress)
 
@@ -233,18 +215,25 @@ def _build(
     progress: Callable[[str], None],
 ) -> SnapshotInfo:
     lake = Lake(settings.home)
-    with connect(settings) as connection, atomic_folder(lake.snapshot(as_of)) as folder:
-        rows = compute_tables(connection, lake, as_of, known_at, files, progress)
+    with (
+        rolled(settings, files, known_at) as rollups,
+        connect(settings) as connection,
+        atomic_folder(lake.snapshot(as_of)) as folder,
+    ):
+        with pair_writer(folder / "listener_item.parquet") as on_block:
+            rows = compute_tables(
+                connection, lake, as_of, known_at, files, progress,
+                rollups=rollups, on_block=on_block,
+            )  # fmt: skip
         for name, key in TABLES.items():
-            hidden = ", ".join(_INTERNAL.get(name, ()))
-            columns = f"* EXCLUDE ({hidden})" if hidden else "*"
-            connection.execute(
-                f"COPY (SELECT {columns} FROM {name} ORDER BY {', '.join(key)}) "  # noqa: S608
-                f"TO '{folder / f'{name}.parquet'}' "
-                f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})"
-            )
+            if name != "listener_item":
+                connection.execute(
+                    f"COPY (SELECT * FROM {name} ORDER BY {', '.join(key)}) "  # noqa: S608
+                    f"TO '{folder / f'{name}.parquet'}' "
+                    f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})"
+                )
         days = connection.execute(
-            "SELECT CAST(min(day) AS VARCHAR), CAST(max(day) AS VARCHAR) FROM daily"
+            "SELECT CAST(min(day) AS VARCHAR), CAST(max(day) AS VARCHAR) FROM known"
         ).fetchone()
         manifest = {
             "as_of": as_of.isoformat(),
@@ -263,60 +252,10 @@ def _build(
     return SnapshotInfo(lake.snapshot(as_of), as_of, manifest)
 
 
-def compute_tables(
-    connection: duckdb.DuckDBPyConnection,
-    lake: Lake,
-    as_of: date,
-    known_at: datetime,
-    files: list[Path],
-    progress: Callable[[str], None] = logger.info,
-    listeners: str | None = None,
-) -> dict[str, int]:
-    """Compute every feature table as a temporary table of the connection.
-
-    Parameters
-    ----------
-    connection : duckdb.DuckDBPyConnection
-        Receives the tables of :data:`TABLES`, and ``daily`` and ``decay``.
-    lake : Lake
-        Where listeners, items, sign-up picks and availability lie.
-    as_of, known_at : date, datetime
-        What counts: started strictly before the one, arrived strictly before the other.
-    files : list of Path
-        Event files to read.
-    progress : callable
-        Receives one line per table.
-    listeners : str, optional
-        Parquet file with the listeners to compute, by default all of the lake; tables over all
-        listeners (``item_market``, ``item``) are then only of these.
-
-    Returns
-    -------
-    dict of str to int
-        Rows per table.
-    """
-    expose_lake(connection, lake, known_at, listeners)
-    since = min(date.fromisoformat(p.parent.name.removeprefix("date=")) for p in files)
-    parameters = {
-        **card_parameters(since, as_of, known_at, files),
-        "max_age": (as_of - since).days,
-    }
-    rows: dict[str, int] = {}
-    for name in (*_INTERMEDIATE, *TABLES):
-        text = read_sql(f"features/{name}.sql")
-        if name == "daily":
-            text = with_card(text)
-        create_table(connection, name, text, parameters)
-        count = connection.execute(f"SELECT count(*) FROM {name}").fetchone()  # noqa: S608
-        rows[name] = int(count[0]) if count else 0
-        progress(f"features {as_of}: {name}, {rows[name]:,} rows")
-    return rows
-
-
 def _volumes(connection: duckdb.DuckDBPyConnection, as_of: date) -> dict[str, int]:
     """Card plays of the last day, by market and in all: what a normalised distance cannot see."""
     counts = connection.execute(
-        "SELECT l.market, sum(d.n_plays) FROM daily d JOIN listeners l USING (listener) "
+        "SELECT l.market, sum(d.n_plays) FROM known d JOIN listeners l USING (listener) "
         "WHERE d.day = CAST($as_of AS DATE) - 1 GROUP BY l.market ORDER BY l.market",
         {"as_of": as_of},
     ).fetchall()

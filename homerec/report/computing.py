@@ -10,7 +10,8 @@ import duckdb
 import pyarrow.parquet as pq
 
 from homerec.columns import DAYPARTS
-from homerec.features.snapshot import TABLES, SnapshotInfo
+from homerec.features.compute import TABLES
+from homerec.features.snapshot import SnapshotInfo
 from homerec.ingest.contracts import CONTRACTS
 from homerec.ingest.quoting import text, texts
 from homerec.lake import Lake, connect, read_json

@@ -5,26 +5,54 @@
 --           n_starts_7d, n_starts_28d                      listeners whose first card play lies in the last days
 --           n_plays_7d, n_plays_28d                        card plays in the last days
 --           n_new_listener_plays_28d                       card plays of listeners registered at most 30 days ago
+--           n_recent_listener_plays_28d                    those of listeners registered 31 to 180 days ago
+--           n_settled_listener_plays_28d                   those of listeners registered longer ago
 --           n_new_listener_starts_28d                      starts that came within 30 days of registration
 --           decay_60d                                      card plays, halved every 60 days
--- params  : $as_of; tables listener_item, listeners
+--           play_trend                                     card plays of the last 7 days against a quarter of those of
+--                                                          28, both + 1
+--           completion_ratio                               share heard of the contents whose duration is known
+--           days_since_last                                days since anybody's last card play
+-- params  : tables item_part (one row or more per item and market)
+WITH total AS (
+    SELECT
+        item,
+        market,
+        sum(n_listeners) AS n_listeners,
+        sum(n_listeners_7d) AS n_listeners_7d,
+        sum(n_listeners_28d) AS n_listeners_28d,
+        sum(n_starts_7d) AS n_starts_7d,
+        sum(n_starts_28d) AS n_starts_28d,
+        sum(n_plays_7d) AS n_plays_7d,
+        sum(n_plays_28d) AS n_plays_28d,
+        sum(n_new_listener_plays_28d) AS n_new_listener_plays_28d,
+        sum(n_plays_28d_under_180d) AS n_plays_28d_under_180d,
+        sum(n_new_listener_starts_28d) AS n_new_listener_starts_28d,
+        sum(fixed_60d) AS fixed_60d,
+        sum(duration_ms) AS duration_ms,
+        sum(heard_ms) AS heard_ms,
+        min(days_since_last) AS days_since_last
+    FROM item_part
+    GROUP BY item, market
+)
+
 SELECT
-    li.item,
-    l.market,
-    CAST(count(*) AS INTEGER) AS n_listeners,
-    CAST(count(*) FILTER (li.days_since_last <= 7) AS INTEGER) AS n_listeners_7d,
-    CAST(count(*) FILTER (li.days_since_last <= 28) AS INTEGER) AS n_listeners_28d,
-    CAST(count(*) FILTER (li.days_since_first <= 7) AS INTEGER) AS n_starts_7d,
-    CAST(count(*) FILTER (li.days_since_first <= 28) AS INTEGER) AS n_starts_28d,
-    CAST(sum(li.n_plays_7d) AS INTEGER) AS n_plays_7d,
-    CAST(sum(li.n_plays_28d) AS INTEGER) AS n_plays_28d,
-    CAST(coalesce(sum(li.n_plays_28d) FILTER (
-        l.registered_at >= CAST($as_of AS TIMESTAMP) - INTERVAL 30 DAY
-    ), 0) AS INTEGER) AS n_new_listener_plays_28d,
-    CAST(count(*) FILTER (
-        li.is_new_listener_start = 1 AND li.days_since_first <= 28
-    ) AS INTEGER) AS n_new_listener_starts_28d,
-    CAST(CAST(sum(li.fixed_60d) AS DOUBLE) / 1073741824 AS FLOAT) AS decay_60d
-FROM listener_item AS li
-INNER JOIN listeners AS l ON l.listener = li.listener
-GROUP BY li.item, l.market
+    item,
+    market,
+    CAST(n_listeners AS INTEGER) AS n_listeners,
+    CAST(n_listeners_7d AS INTEGER) AS n_listeners_7d,
+    CAST(n_listeners_28d AS INTEGER) AS n_listeners_28d,
+    CAST(n_starts_7d AS INTEGER) AS n_starts_7d,
+    CAST(n_starts_28d AS INTEGER) AS n_starts_28d,
+    CAST(n_plays_7d AS INTEGER) AS n_plays_7d,
+    CAST(n_plays_28d AS INTEGER) AS n_plays_28d,
+    CAST(n_new_listener_plays_28d AS INTEGER) AS n_new_listener_plays_28d,
+    CAST(n_plays_28d_under_180d - n_new_listener_plays_28d AS INTEGER)
+        AS n_recent_listener_plays_28d,
+    CAST(n_plays_28d - n_plays_28d_under_180d AS INTEGER) AS n_settled_listener_plays_28d,
+    CAST(n_new_listener_starts_28d AS INTEGER) AS n_new_listener_starts_28d,
+    CAST(CAST(fixed_60d AS DOUBLE) / 1073741824 AS FLOAT) AS decay_60d,
+    CAST((n_plays_7d + 1) / (n_plays_28d / 4 + 1) AS FLOAT) AS play_trend,
+    CAST(CASE WHEN duration_ms > 0 THEN heard_ms / duration_ms END AS FLOAT) AS completion_ratio,
+    CAST(days_since_last AS FLOAT) AS days_since_last
+FROM total

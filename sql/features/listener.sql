@@ -12,7 +12,15 @@
 --           show_starts_28d, playlist_starts_28d   first card plays of a show, playlist in the last 28 days
 --           show_play_ratio, playlist_play_ratio   share of card plays
 --           n_picks                      artists picked at sign-up
--- params  : $as_of; tables listeners, items, daily, listener_item, signup_picks
+--           n_active_days_7d, n_active_weekdays   days with a card play in the last 7; weekdays (UTC, 0 to 7) in 56 days
+--           streak_days                  consecutive days with a card play, up to the last such day, within the last
+--                                        56 days; 0 if there was none in them
+--           is_streak_running            1 if the last such day is the day before as_of
+--           n_languages, language_ratio  languages played; share of the one played most, by card plays halved every 60
+--                                        days, null if none
+--           start_ratio                  share of the items played in the last 28 days that were new then
+--           completion_ratio             share heard of the contents whose duration is known, null if of none
+-- params  : $as_of; tables listeners, items, listener_item, signup_picks
 WITH played AS (
     SELECT
         li.listener,
@@ -40,21 +48,34 @@ WITH played AS (
 ),
 
 active AS (
-    SELECT listener, count(DISTINCT day) AS n_active_days_28d
-    FROM daily
-    WHERE day >= CAST($as_of AS DATE) - 28
+    SELECT
+        listener,
+        bit_or(days_56) AS days,
+        bit_or(days_56) // greatest(bit_or(days_56) & -bit_or(days_56), 1) AS up_to_last,
+        sum(duration_ms) AS duration_ms,
+        sum(heard_ms) AS heard_ms,
+        count(*) FILTER (days_since_last <= 28) AS n_items_28d,
+        count(*) FILTER (days_since_first <= 28) AS n_starts_28d
+    FROM listener_item
     GROUP BY listener
 ),
 
-spoken AS (
+language_weight AS (
     SELECT li.listener, i.language, sum(li.fixed_60d) AS weight
     FROM listener_item AS li
     INNER JOIN items AS i ON i.item = li.item
     WHERE i.language IS NOT NULL
     GROUP BY li.listener, i.language
-    QUALIFY row_number() OVER (
-        PARTITION BY li.listener ORDER BY sum(li.fixed_60d) DESC, i.language ASC
-    ) = 1
+),
+
+spoken AS (
+    SELECT
+        listener,
+        language,
+        count(*) OVER (PARTITION BY listener) AS n_languages,
+        weight / sum(weight) OVER (PARTITION BY listener) AS language_ratio
+    FROM language_weight
+    QUALIFY row_number() OVER (PARTITION BY listener ORDER BY weight DESC, language ASC) = 1
 ),
 
 picked AS (
@@ -75,7 +96,7 @@ SELECT
     CAST(coalesce(p.n_plays_7d, 0) AS INTEGER) AS n_plays_7d,
     CAST(coalesce(p.n_plays_28d, 0) AS INTEGER) AS n_plays_28d,
     CAST(coalesce(p.n_items, 0) AS INTEGER) AS n_items,
-    CAST(coalesce(a.n_active_days_28d, 0) AS INTEGER) AS n_active_days_28d,
+    CAST(coalesce(bit_count(a.days & 268435455), 0) AS INTEGER) AS n_active_days_28d,
     p.days_since_last,
     CAST(p.n_night / p.n_plays AS FLOAT) AS night_ratio,
     CAST(p.n_morning / p.n_plays AS FLOAT) AS morning_ratio,
@@ -88,7 +109,23 @@ SELECT
     CAST(coalesce(p.playlist_starts_28d, 0) AS INTEGER) AS playlist_starts_28d,
     CAST(p.show_plays / p.n_plays AS FLOAT) AS show_play_ratio,
     CAST(p.playlist_plays / p.n_plays AS FLOAT) AS playlist_play_ratio,
-    CAST(coalesce(k.n_picks, 0) AS INTEGER) AS n_picks
+    CAST(coalesce(k.n_picks, 0) AS INTEGER) AS n_picks,
+    CAST(coalesce(bit_count(a.days & 127), 0) AS INTEGER) AS n_active_days_7d,
+    CAST(coalesce(bit_count((
+        a.days | (a.days >> 7) | (a.days >> 14) | (a.days >> 21) | (a.days >> 28)
+        | (a.days >> 35) | (a.days >> 42) | (a.days >> 49)
+    ) & 127), 0) AS INTEGER) AS n_active_weekdays,
+    CAST(CASE
+        WHEN coalesce(a.days, 0) = 0 THEN 0
+        ELSE bit_count(xor(a.up_to_last, a.up_to_last + 1)) - 1
+    END AS INTEGER) AS streak_days,
+    CAST(coalesce(a.days & 1, 0) AS TINYINT) AS is_streak_running,
+    CAST(coalesce(s.n_languages, 0) AS INTEGER) AS n_languages,
+    CAST(s.language_ratio AS FLOAT) AS language_ratio,
+    CAST(CASE WHEN a.n_items_28d > 0 THEN a.n_starts_28d / a.n_items_28d END AS FLOAT)
+        AS start_ratio,
+    CAST(CASE WHEN a.duration_ms > 0 THEN a.heard_ms / a.duration_ms END AS FLOAT)
+        AS completion_ratio
 FROM listeners AS l
 LEFT JOIN played AS p ON p.listener = l.listener
 LEFT JOIN active AS a ON a.listener = l.listener

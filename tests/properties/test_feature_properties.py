@@ -108,7 +108,7 @@ def tables(info: SnapshotInfo) -> dict[str, bytes]:
     return {name: info.path(name).read_bytes() for name in TABLES}
 
 
-@QUICK
+@profile(QUICK, max_examples=200)
 @given(PAST, st.lists(FUTURE, max_size=10), st.lists(LATE, max_size=10))
 def test_an_event_after_as_of_or_known_at_changes_no_feature(
     past: list[Row], future: list[Row], late: list[Row]
@@ -188,7 +188,7 @@ def by_key(info: SnapshotInfo, size: int, fit_threads: int) -> dict[tuple[int, i
     return found
 
 
-@profile(QUICK, max_examples=10)
+@profile(QUICK, max_examples=200)
 @given(PAST)
 def test_shards_and_threads_change_neither_candidates_nor_features(past: list[Row]) -> None:
     with lake(past) as settings:

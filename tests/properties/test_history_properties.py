@@ -178,7 +178,7 @@ def test_a_catalog_in_time_does_change_the_snapshot() -> None:
     """Else the property above would hold of a reader that never looks at the catalog again."""
     change: dict[str, tuple[Row, ...]] = {
         "items": ({"tags": ["q"]}, {"markets": ["FR"]}, {}),
-        "contents": ({}, {}),
+        "contents": ({"duration_ms": 90_000}, {}),
         "listeners": ({"time_zone": "Asia/Kolkata"}, {"market": "FR"}, {}, {}),
         "signup_picks": ({"picked_at": "2026-03-09"},),
         "availability": ({"ends_at": "2026-02-01"},),

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from homerec.features.snapshot import compute_tables, default_known_at, event_files
+from homerec.features.compute import compute_tables
+from homerec.features.snapshot import default_known_at, event_files
 from homerec.lake import Lake, connect
 from homerec.settings import Settings
 
@@ -23,7 +24,7 @@ SCHEMAS = {
     },
     "listeners": {
         "listener": pa.int32(), "listener_id": pa.string(), "market": pa.string(),
-        "time_zone": pa.string(), "registered_at": _AT,
+        "time_zone": pa.string(), "registered_at": _AT, "valid_from": _AT, "valid_to": _AT,
     },
     "items": {
         "item": pa.int32(), "item_id": pa.string(), "type": pa.string(), "title": pa.string(),

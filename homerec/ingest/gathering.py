@@ -156,30 +156,41 @@ def enter_ledger(run: Run) -> None:
     for table, found in run.listed.items():
         if not found:
             continue
-        bad: Counter[str] = Counter()
-        unsettled = set(run.broken_files)
         names = {str(opened.scan): opened.name for opened in run.opened.get(table, [])}
-        for scan, rule, n in run.sql(
-            f"SELECT filename, rule, count(*) FROM bad WHERE tbl = {text(table)} GROUP BY ALL"
-        ):
-            bad[names[str(scan)]] += int(str(n))
-            if rule not in SETTLED:
-                unsettled.add(names[str(scan)])
-        n_rows = _rows_by_file(run, table, names)
-        read = {
-            o.name: (n_rows[o.name] + len(o.rejects), bad[o.name] + len(o.rejects))
-            for o in run.opened.get(table, [])
-        }
-        run.ledger.note(
-            table, found, read, unsettled, run.report.ingest_id, run.dates.get(table, []), keys
+        passing = run.sql(
+            f"SELECT DISTINCT filename FROM bad WHERE tbl = {text(table)} "
+            f"AND rule NOT IN ({', '.join(text(rule) for rule in sorted(SETTLED))})"
         )
+        unsettled = {*run.broken_files, *(names[str(scan)] for (scan,) in passing)}
+        run.ledger.note(
+            table, found, rows_by_file(run, table), unsettled, run.report.ingest_id,
+            run.dates.get(table, []), keys,
+        )  # fmt: skip
     run.ledger.stage(run.staged_lake / run.lake.ledger.relative_to(run.lake.tables))
 
 
-def _rows_by_file(run: Run, table: str, names: dict[str, str]) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for files in run.batches(table):
-        mapped = mapped_sql(*run.parts(table), files, run.now)
-        for scan, n in run.sql(f"SELECT filename, count(*) FROM ({mapped}) GROUP BY 1"):
-            counts[names[str(scan)]] += int(str(n))
-    return counts
+def rows_by_file(run: Run, table: str) -> dict[str, tuple[int, int]]:
+    """Count the rows of each file that is read, and those of them that were set aside.
+
+    Returns
+    -------
+    dict of str to (int, int)
+        By the file's name.
+    """
+    if table not in run.by_file:
+        names = {str(opened.scan): opened.name for opened in run.opened.get(table, [])}
+        n_rows: Counter[str] = Counter()
+        n_bad: Counter[str] = Counter()
+        for files in run.batches(table) if names else ():
+            mapped = mapped_sql(*run.parts(table), files, run.now)
+            for scan, n in run.sql(f"SELECT filename, count(*) FROM ({mapped}) GROUP BY 1"):
+                n_rows[names[str(scan)]] += int(str(n))
+        for scan, n in run.sql(
+            f"SELECT filename, count(*) FROM bad WHERE tbl = {text(table)} GROUP BY 1"
+        ):
+            n_bad[names[str(scan)]] += int(str(n))
+        run.by_file[table] = {
+            o.name: (n_rows[o.name] + len(o.rejects), n_bad[o.name] + len(o.rejects))
+            for o in run.opened.get(table, [])
+        }
+    return run.by_file[table]

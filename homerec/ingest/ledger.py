@@ -3,7 +3,7 @@
 The ledger stands in the lake and is committed with it, last: cut short, it knows less than the
 lake, and a file read again changes nothing. An entry counts only while what came of the file is
 still there. Files whose rows may be judged otherwise another day (an unknown listener may be
-delivered tomorrow) are not entered.
+delivered tomorrow) are entered as not settled: they are read again, but were accepted once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,6 +47,7 @@ _SCHEMA: Final = pa.schema(
         ("bad", pa.int64()),
         ("dates", pa.list_(pa.date32())),
         ("dictionaries", pa.list_(pa.string())),
+        ("settled", pa.bool_()),
     ]
 )
 
@@ -73,6 +74,8 @@ class Entry:
         Dates of the table that this ingest had rows for.
     dictionaries : tuple of str
         Those that the lake had then.
+    settled : bool
+        Whether its rows will be judged alike for ever, so that it need not be read again.
     """
 
     mapping: str
@@ -87,6 +90,7 @@ class Entry:
     bad: int
     dates: tuple[date, ...]
     dictionaries: tuple[str, ...]
+    settled: bool = True
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -132,7 +136,8 @@ class Ledger:
         if self.lake.ledger.exists():
             for row in pq.read_table(self.lake.ledger).to_pylist():
                 lists = {name: tuple(row[name]) for name in ("dates", "dictionaries")}
-                entry = Entry(**row | lists)
+                # A ledger of before has settled files only.
+                entry = Entry(**row | lists | {"settled": row.get("settled") is not False})
                 self.entries[entry.key] = entry
         self._before = dict(self.entries)
         self._present: dict[str, set[date]] = {}
@@ -154,11 +159,17 @@ class Ledger:
         same: dict[str, Entry] = {}
         for found in files:
             entry = self._entry(table, found.name)
-            if entry is not None and self._holds(entry, found, reading):
+            if entry is not None and entry.settled and self._holds(entry, found, reading):
                 same[found.name] = entry
         if CONTRACTS[table].write == "upsert" and len(same) < len(files):
             return {}
         return same
+
+    def accepted(self, table: str, found: Found) -> bool:
+        """Whether an ingest has taken in this very file before, settled or not."""
+        entry = self._entry(table, found.name)
+        reading = reading_of(self.settings, self.mapping, table)
+        return entry is not None and self._holds(entry, found, reading)
 
     def note(
         self,
@@ -181,7 +192,7 @@ class Ledger:
         read : mapping of str to (int, int)
             By the name of those read now, their rows, and how many were set aside.
         unsettled : iterable of str
-            Names of those to be read again the next time.
+            Names of those to be read again the next time, the unreadable ones among them.
         ingest_id : str
             Of this ingest.
         dates : sequence of date
@@ -193,15 +204,18 @@ class Ledger:
         files = {f.name: f for f in listed}
         unsettled = set(unsettled)
         for key in [k for k in self.entries if k[:3] == (self.mapping.name, self.source, table)]:
-            if key[3] not in files or key[3] in unsettled:
+            if key[3] not in files or (key[3] in unsettled and key[3] not in read):
                 del self.entries[key]
-        for name in sorted(set(read) - unsettled):
+        for name in sorted(read):
             found, old = files[name], self._entry(table, name)
-            if not found.stamp or (old is not None and self._holds(old, found, reading)):
+            settled = name not in unsettled
+            if not found.stamp:
+                continue
+            if old is not None and old.settled == settled and self._holds(old, found, reading):
                 continue
             entry = Entry(
                 self.mapping.name, self.source, table, name, found.size, found.stamp, reading,
-                ingest_id, *read[name], tuple(dates), tuple(dictionaries),
+                ingest_id, *read[name], tuple(dates), tuple(dictionaries), settled,
             )  # fmt: skip
             self.entries[entry.key] = entry
 

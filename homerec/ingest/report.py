@@ -143,7 +143,7 @@ class IngestReport:
         skipped = ", ".join(f"{name} {t.skipped:,}" for name, t in self.tables.items() if t.skipped)
         if skipped:
             lines.append(f"Files skipped, already ingested: {skipped} (--again reads them)")
-        # The limit is judged on all rows of the source; a bad delivery must still be seen.
+        # A handful of bad rows is under every limit; a bad delivery must still be seen.
         lines += [
             f"WARNING: {name}: {t.n_quarantined:,} of the {t.read:,} rows read now were set aside"
             for name, t in self.tables.items()

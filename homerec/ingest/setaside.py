@@ -3,19 +3,23 @@
 
 import shutil
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from homerec.errors import QuarantineExceeded, RowsLost
 from homerec.ingest.contracts import CONTRACTS
+from homerec.ingest.gathering import rows_by_file
 from homerec.ingest.lines import line_shifts, reject_lines
 from homerec.ingest.quoting import ident, text
 from homerec.ingest.report import BrokenRule
 from homerec.ingest.rules import MALFORMED_LINE
 from homerec.ingest.sources import FILE_COLUMN, FORGOTTEN, JSON_FLAG, ROW_COLUMN, Opened, scan_of
 from homerec.ingest.state import Run
+
+#: A handful of bad rows does not make new files a bad delivery; the report warns of them.
+FEW_ROWS: Final = 10
 
 
 def count_bad(run: Run) -> None:
@@ -189,30 +193,43 @@ def check_nothing_lost(run: Run) -> None:
 def check_limit(run: Run, folder: Path) -> None:
     """Refuse the ingest when a table has too large a share of bad rows.
 
+    Judged are all rows of the source, and by themselves the files that no ingest has accepted yet:
+    in a year of good files, a new one that is all bad would not be seen.
+
     Raises
     ------
     QuarantineExceeded
-        The share is over ``Settings.quarantine_limit_ratio``.
+        A share is over ``Settings.quarantine_limit_ratio``.
     """
     limit = run.settings.quarantine_limit_ratio
-    over = [
-        (name, table)
-        for name, table in run.report.tables.items()
-        if table.n_quarantined and table.bad_share[0] / table.bad_share[1] > limit
-    ]
-    if not over:
-        return
-    run.report.status = "refused"
     parts = []
-    for name, table in over:
-        top = sorted(table.quarantined.items(), key=lambda rule: (-rule[1], rule[0]))[:3]
+    for name, table in run.report.tables.items():
+        if not table.n_quarantined:
+            continue
         bad, rows = table.bad_share
+        what = "rows"
+        if bad / rows <= limit:
+            bad, rows, n_files = _never_accepted(run, name)
+            what = f"rows of {n_files} new file{'s' * (n_files != 1)}"
+            if bad < FEW_ROWS or bad / rows <= limit:
+                continue
+        top = sorted(table.quarantined.items(), key=lambda rule: (-rule[1], rule[0]))[:3]
         parts.append(
-            f"{name}: {bad:,} of {rows:,} rows ({bad / rows:.2%}) break a rule, mostly "
+            f"{name}: {bad:,} of {rows:,} {what} ({bad / rows:.2%}) break a rule, mostly "
             + ", ".join(f"{rule} ({count:,})" for rule, count in top)
         )
+    if not parts:
+        return
+    run.report.status = "refused"
     raise QuarantineExceeded(
         f"{'; '.join(parts)}; allowed is {limit:.2%} of a table. Nothing was written to the lake. "
         f"Look at {folder}, then correct the source or the mapping, or raise "
         "quarantine_limit_ratio."
     )
+
+
+def _never_accepted(run: Run, table: str) -> tuple[int, int, int]:
+    """Bad rows, rows and number of the files that no ingest has taken in before."""
+    new = {f.name for f in run.listed.get(table, []) if not run.ledger.accepted(table, f)}
+    counts = [of for name, of in rows_by_file(run, table).items() if name in new]
+    return sum(bad for _, bad in counts), sum(rows for rows, _ in counts), len(counts)

@@ -54,6 +54,8 @@ class Run:
         Unreadable files by name: where they are, and why.
     dates : dict of str to list of date
         By table, the dates that its rows lie in, as far as they are good.
+    by_file : dict of str to dict of str to (int, int)
+        By table and file, its rows and those set aside, once they were counted.
     """
 
     settings: Settings
@@ -73,6 +75,7 @@ class Run:
     broken_files: dict[str, tuple[Path, str]] = field(default_factory=dict)
     dates: dict[str, list[date]] = field(default_factory=dict)
     touched: dict[str, list[date]] = field(default_factory=dict)
+    by_file: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
 
     @property
     def lake(self) -> Lake:

@@ -359,3 +359,51 @@ def test_a_delivery_that_is_all_bad_is_warned_of_though_the_source_as_a_whole_is
     report = run()
     assert report.tables["events"].quarantined == {"unknown_listener": 2}
     assert "WARNING: events: 2 of the 2 rows read now were set aside" in report.render()
+
+
+def broken(kit, first, n):
+    return [kit.event(first + k, ms_played=-1) for k in range(n)]
+
+
+def test_new_files_are_judged_by_themselves_however_many_good_ones_came_before(app, kit, run):
+    loosen(app, 0.1)
+    app.put_catalog()
+    app.put("events", kit.good_events(200))
+    run()
+    app.put("events", broken(kit, 500, 10), name="bad")
+    said = r"events: 10 of 10 rows of 1 new file \(100\.00%\) break a rule, mostly out_of_range"
+    with pytest.raises(QuarantineExceeded, match=said):
+        run()
+    # Nothing was taken in, so that it is refused again, also beside a good file.
+    app.put("events", [kit.event(700 + k) for k in range(80)], name="good")
+    with pytest.raises(QuarantineExceeded, match=r"10 of 90 rows of 2 new files \(11\.11%\)"):
+        run()
+    loosen(app, 0.12)
+    assert counts(run()) == (90, 80, 1)
+
+
+def test_an_accepted_file_that_is_read_again_is_not_held_against_a_delivery(app, kit, run):
+    loosen(app, 0.5)
+    app.put_catalog()
+    app.put("events", kit.good_events(100))
+    late = [kit.event(300 + k, listener_id="late") for k in range(20)]
+    app.put("events", [*late, *(kit.event(400 + k) for k in range(20))], name="waiting")
+    assert counts(run()) == (140, 120, 0)
+    loosen(app, 0.2)
+    # Read again are the 20 rows that wait for their listener; new is one good file.
+    app.put("events", [kit.event(600)], name="new")
+    assert counts(run()) == (41, 1, 1)
+    # What is new is not hidden by the waiting file either.
+    app.put("events", [*broken(kit, 800, 12), *(kit.event(900 + k) for k in range(8))], name="bad")
+    with pytest.raises(QuarantineExceeded, match=r"12 of 20 rows of 1 new file \(60\.00%\)"):
+        run()
+
+
+def test_a_ledger_of_before_has_settled_files_only(app, kit, run):
+    app.put_catalog()
+    app.put("events", kit.good_events(5))
+    run()
+    kept = pq.read_table(app.lake.ledger)
+    assert kept["settled"].to_pylist() == [True] * kept.num_rows
+    pq.write_table(kept.drop_columns(["settled"]), app.lake.ledger)
+    assert counts(run()) == (0, 0, 1)

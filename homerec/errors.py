@@ -54,6 +54,10 @@ class TrainingError(HomerecError, ValueError):
     """A training set cannot be made or a model cannot be fitted on it."""
 
 
+class ExperimentError(HomerecError, ValueError):
+    """An experiment's file is wrong, or there is no such experiment, or nothing of it succeeded."""
+
+
 class ArtifactError(HomerecError, ValueError):
     """A saved model is incomplete, altered, or was written by an incompatible version."""
 

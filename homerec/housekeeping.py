@@ -157,7 +157,7 @@ def _removable(found: dict[date, Path], oldest: date, needed: set[date]) -> list
 def _leftovers(home: Path) -> list[Path]:
     hidden = [
         path
-        for folder in ("snapshots", "nights", "training", "lake")
+        for folder in ("snapshots", "nights", "training", "lake", "experiments")
         for path in (home / folder).rglob(".*.tmp")
     ]
     # What lies inside another leftover goes with it.

@@ -121,6 +121,11 @@ class Lake:
         """Folder of one training run's evaluation."""
         return self.root / "training" / model / f"as_of={as_of.isoformat()}"
 
+    @property
+    def experiments(self) -> Path:
+        """Folder of experiments: what each said, results by configuration, shared fits."""
+        return self.root / "experiments"
+
     def event_dates(self) -> list[date]:
         """Dates that have events, ascending."""
         return self.dates("events")

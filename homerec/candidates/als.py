@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import ClassVar, Final, Self
 
 import numpy as np
+import numpy.typing as npt
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from homerec.candidates.base import CandidateSource, FitData, Prepared, Query, Top
+from homerec.candidates.base import CandidateSource, FitData, Prepared, Query, Reasons, Top
 from homerec.candidates.history import History
 from homerec.candidates.topk import dot_pairs, top_k
 from homerec.errors import TrainingError
@@ -117,6 +118,52 @@ class AlsSource(CandidateSource):
             factors = model.recalculate_user(np.arange(len(query.rows)), matrix)
         known = np.diff(matrix.indptr) > 0
         return PreparedAls(query, columns, factors, known, self.item_factors_)
+
+    def explain(
+        self, query: Query, listener: Rows, item: Rows, barred: npt.NDArray[np.bool_]
+    ) -> Reasons:
+        """Name the item of the listener's history that adds most to the score.
+
+        With A the matrix that the listener's factors solve, the score of item i is the sum over
+        the history of c_j y_i' A^-1 y_j, and its largest part explains it.
+
+        References
+        ----------
+        Hu, Koren, Volinsky 2008, section 5, Explaining recommendations.
+        """
+        catalog = query.shard.catalog
+        columns = catalog.rows(self.item_keys_)
+        rows, line = np.unique(listener, return_inverse=True)
+        history = self._history(self._types).matrix(query.shard, columns, rows)
+        factor_of = np.full(len(catalog.items) + 1, -1, dtype=np.int64)
+        factor_of[columns] = np.arange(len(columns))
+        factor_of[-1] = -1
+        usable = ~np.append(barred, True)[columns]
+        wide = self.item_factors_.astype(np.float64)
+        gram = wide.T @ wide + self.parameters["regularization"] * np.eye(wide.shape[1])
+        order = np.argsort(line, kind="stable")
+        cuts = np.searchsorted(line[order], np.arange(len(rows) + 1))
+        best = np.full(len(listener), -1, dtype=np.int64)
+        with threadpool_limits(limits=1, user_api="blas"):
+            for number in range(len(rows)):
+                at = order[cuts[number] : cuts[number + 1]]
+                asked = factor_of[item[at]]
+                own = slice(history.indptr[number], history.indptr[number + 1])
+                played = history.indices[own]
+                if len(played) == 0:
+                    continue
+                confidence = history.data[own].astype(np.float64)
+                mine = wide[played]
+                solved = np.linalg.solve(
+                    gram + (mine.T * (confidence - 1)) @ mine, wide[np.maximum(asked, 0)].T
+                )
+                parts = confidence[:, None] * (mine @ solved)
+                # An item is no reason for itself.
+                parts[~usable[played][:, None] | (played[:, None] == asked)] = -np.inf
+                top = parts.argmax(axis=0)
+                good = (parts[top, np.arange(len(at))] > 0) & (asked >= 0)
+                best[at[good]] = columns[played[top[good]]]
+        return Reasons.of_items(query.shard, listener, best)
 
     def save(self, folder: Path) -> None:
         """Write the item factors; listeners' factors are never kept."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -122,6 +122,48 @@ class Top:
         return cls(none, none, no_score, no_score)
 
 
+#: What a reason names: nothing, an item the listener played, one picked at sign-up, a tag.
+NO_REASON: Final = 0
+PLAYED: Final = 1
+PICKED: Final = 2
+TAG: Final = 3
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """Why a source gives items to listeners, by pair.
+
+    Attributes
+    ----------
+    kind : int8 (n,)
+        :data:`NO_REASON`, :data:`PLAYED`, :data:`PICKED` or :data:`TAG`.
+    item : int64 (n,)
+        Catalog row of the item that explains, one of the listener's own; -1 for none.
+    tag : int64 (n,)
+        Position in ``catalog.tags``; -1 for none.
+    """
+
+    kind: npt.NDArray[np.int8]
+    item: Rows
+    tag: Rows
+
+    @classmethod
+    def none(cls, n: int) -> "Reasons":
+        """Nothing to say of n pairs."""
+        return cls(
+            np.full(n, NO_REASON, dtype=np.int8),
+            np.full(n, -1, dtype=np.int64),
+            np.full(n, -1, dtype=np.int64),
+        )
+
+    @classmethod
+    def of_items(cls, shard: Shard, listener: Rows, item: Rows) -> "Reasons":
+        """Reasons that name items (catalog rows, -1 for none) of the listeners' own."""
+        played = shard.pair_rows(listener, np.maximum(item, 0)) >= 0
+        kind = np.select([item < 0, played], [NO_REASON, PLAYED], PICKED).astype(np.int8)
+        return cls(kind, item, np.full(len(item), -1, dtype=np.int64))
+
+
 class Prepared(ABC):
     """A fitted source, ready for the listeners of one query."""
 
@@ -154,6 +196,29 @@ class CandidateSource(ABC):
     @abstractmethod
     def prepare(self, query: Query) -> Prepared:
         """Get ready for the listeners of a query."""
+
+    def explain(
+        self, query: Query, listener: Rows, item: Rows, barred: npt.NDArray[np.bool_]
+    ) -> Reasons:
+        """Say why items are given to listeners; nothing by default.
+
+        Parameters
+        ----------
+        query : Query
+            Its rows hold every listener asked for.
+        listener, item : int64 (n,)
+            Listener rows and catalog rows.
+        barred : bool (n_items,)
+            Catalog rows that no reason may name.
+
+        Returns
+        -------
+        Reasons
+            A reason depends on its own pair and on nobody else's history; ties go to the lower
+            item key.
+        """
+        del query, item, barred
+        return Reasons.none(len(listener))
 
     def save(self, folder: Path) -> None:
         """Write what was learned into an existing folder; nothing by default."""

@@ -3,8 +3,17 @@
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
-from homerec.candidates.base import CandidateSource, Prepared, Query, Top
+from homerec.candidates.base import (
+    NO_REASON,
+    TAG,
+    CandidateSource,
+    Prepared,
+    Query,
+    Reasons,
+    Top,
+)
 from homerec.candidates.topk import dot_pairs, top_k
 from homerec.features.tables import Floats, Rows
 
@@ -27,6 +36,21 @@ class ByTagsSource(CandidateSource):
     def prepare(self, query: Query) -> "PreparedByTags":
         """Pick the items that are young enough."""
         return PreparedByTags(query, self.parameters["max_age_days"])
+
+    def explain(
+        self, query: Query, listener: Rows, item: Rows, barred: npt.NDArray[np.bool_]
+    ) -> Reasons:
+        """Name the tag that adds most to the cosine of taste and item."""
+        del barred
+        shard, reasons = query.shard, Reasons.none(len(listener))
+        for start in range(0, len(listener) if shard.catalog.tags else 0, 65_536):
+            at = slice(start, start + 65_536)
+            parts = shard.listener_tags[listener[at]] * shard.catalog.item_tags[item[at]]
+            top = parts.argmax(axis=1)
+            good = parts[np.arange(len(top)), top] > 0
+            reasons.kind[at] = np.where(good, TAG, NO_REASON)
+            reasons.tag[at] = np.where(good, top, -1)
+        return reasons
 
 
 class NewItemsSource(ByTagsSource):

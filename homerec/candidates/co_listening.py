@@ -6,16 +6,20 @@ Sarwar, Karypis, Konstan, Riedl 2001, Item-based collaborative filtering recomme
 """
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
-from homerec.candidates.base import CandidateSource, FitData, Prepared, Query, Top
+from homerec.candidates.base import CandidateSource, FitData, Prepared, Query, Reasons, Top
 from homerec.candidates.history import History
 from homerec.candidates.topk import concatenate, rank_pairs
 from homerec.columns import ITEM_TYPES
 from homerec.features.tables import Floats, Keys, Rows
+
+#: Pairs explained at once; bounds the memory to some tens of MB.
+_EXPLAINED: Final = 65_536
 
 
 class CoListeningSource(CandidateSource):
@@ -96,6 +100,38 @@ class CoListeningSource(CandidateSource):
         scores = (matrix @ self.similarity_).tocsr()
         scores.sort_indices()
         return PreparedCoListening(query, catalog.rows(self.to_keys_), scores)
+
+    def explain(
+        self, query: Query, listener: Rows, item: Rows, barred: npt.NDArray[np.bool_]
+    ) -> Reasons:
+        """Name the item of the listener's history that adds most to the sum of similarities."""
+        catalog = query.shard.catalog
+        columns = catalog.rows(self.from_keys_)
+        rows, line = np.unique(listener, return_inverse=True)
+        history = self._history(self._types).matrix(query.shard, columns, rows)
+        to = np.full(len(catalog.items) + 1, -1, dtype=np.int64)
+        to[catalog.rows(self.to_keys_)] = np.arange(len(self.to_keys_))
+        to[-1] = -1
+        asked = to[item]
+        usable = ~np.append(barred, True)[columns]
+        near = self.similarity_.T.tocsr()
+        best = np.full(len(listener), -1, dtype=np.int64)
+        for start in range(0, len(listener), _EXPLAINED):
+            at = np.arange(start, min(start + _EXPLAINED, len(listener)))
+            at = at[asked[at] >= 0]
+            parts = history[line[at]].multiply(near[asked[at]]).tocsr()
+            parts.sort_indices()
+            parts.data[~usable[parts.indices]] = 0
+            at, parts = at[np.diff(parts.indptr) > 0], parts[np.diff(parts.indptr) > 0]
+            if len(at) == 0:
+                continue
+            most = np.maximum.reduceat(parts.data, parts.indptr[:-1])
+            row = np.repeat(np.arange(len(at)), np.diff(parts.indptr))
+            hits = np.flatnonzero((parts.data == most[row]) & (parts.data > 0))
+            # The first of equal ones: indices ascend within a row.
+            first, place = np.unique(row[hits], return_index=True)
+            best[at[first]] = columns[parts.indices[hits[place]]]
+        return Reasons.of_items(query.shard, listener, best)
 
     def save(self, folder: Path) -> None:
         """Write the neighbours."""

@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import Final
 
 from homerec import __version__
-from homerec.cli import data, database, editors, keeping, models, nights, serving, stack
+from homerec.cli import (
+    data,
+    database,
+    editors,
+    experiments,
+    keeping,
+    models,
+    newmodel,
+    nights,
+    serving,
+    stack,
+)
 from homerec.errors import HomerecError, TransientError
 from homerec.settings import load_settings
 
@@ -33,7 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="log what happens inside")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress lines")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (data, models, nights, serving, editors, keeping, database, stack):
+    for module in (
+        data, models, experiments, newmodel, nights, serving, editors, keeping, database, stack,
+    ):  # fmt: skip
         module.add_commands(commands)
     return parser
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from homerec.candidates.base import CandidateSource, FitData
+from homerec.candidates.base import CandidateSource, FitData, Reasons
 from homerec.candidates.union import SourceLimit, union
 from homerec.features.assembly import Pairs, assemble
 from homerec.features.tables import Floats, Rows, Shard
@@ -107,6 +108,38 @@ def list_numbers(pairs: Pairs, n_listeners: int | None = None) -> Rows:
     """Return the number of the (daypart, listener) list of each pair, int64 (n,)."""
     n = n_listeners or (int(pairs.listener.max(initial=0)) + 1)
     return (pairs.daypart.astype(np.int64) + 1) * n + pairs.listener
+
+
+def explain(
+    model: FittedModel,
+    pairs: Pairs,
+    shard: Shard,
+    names: Sequence[str],
+    barred: npt.NDArray[np.bool_],
+) -> Reasons:
+    """Ask the source of each pair why it gave it.
+
+    Parameters
+    ----------
+    model : FittedModel
+    pairs : Pairs
+        The cards that are kept: asking for candidates too would cost many times as much.
+    shard : Shard
+    names : sequence of str
+        Source of each pair, from :func:`used_sources`.
+    barred : bool (n_items,)
+        Catalog rows that no reason may name.
+    """
+    told, sources = Reasons.none(len(pairs)), np.asarray(names, dtype=np.str_)
+    for source in model.sources:
+        at = np.flatnonzero(sources == source.name)
+        if len(at) == 0:
+            continue
+        rows = np.unique(pairs.listener[at])
+        query = model.spec.query(shard, rows)
+        found = source.explain(query, pairs.listener[at], pairs.item[at], barred)
+        told.kind[at], told.item[at], told.tag[at] = found.kind, found.item, found.tag
+    return told
 
 
 def used_sources(model: FittedModel, pairs: Pairs) -> Sequence[str]:

@@ -89,7 +89,8 @@ def assemble_homes(
                 )
                 writer.write_table(table.cast(_schema()))
                 n_listeners += shard.n_listeners
-        write_json(_release(info.as_of, plan, slots, markets, n_listeners), folder / "release.json")
+        about = _release(info.as_of, plan, slots, markets, n_listeners, catalog.tags)
+        write_json(about, folder / "release.json")
     progress(f"night {info.as_of}: pages of {n_listeners:,} listeners, {len(slots)} shelves")
     return bundle_folder(settings, info.as_of)
 
@@ -196,7 +197,12 @@ def _market_cards(
 
 
 def _release(
-    as_of: date, plan: NightPlan, slots: list[Slot], markets: dict[str, int], eligible: int
+    as_of: date,
+    plan: NightPlan,
+    slots: list[Slot],
+    markets: dict[str, int],
+    eligible: int,
+    tags: list[str],
 ) -> dict[str, Any]:
     reasons = plan.degraded
     return {
@@ -211,7 +217,7 @@ def _release(
             {"shelf": s.number, "name": s.name, "title": s.title, "kind": s.kind, "size": s.cards}
             for s in slots
         ],
-        "sources": source_rows(),
+        "sources": source_rows(tags),
         "market_defaults": markets,
         "eligible": eligible,
     }

@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from homerec.candidates.base import Reasons
 from homerec.errors import SnapshotError
 from homerec.features.assembly import Pairs
 from homerec.features.snapshot import SnapshotInfo
 from homerec.features.tables import Catalog, Floats, Shard, find, load_shard
 from homerec.home.cards import Cards
-from homerec.home.rules import SPARE
-from homerec.home.sources import NUMBERS
+from homerec.home.rules import SPARE, read_blocked
+from homerec.home.sources import NUMBERS, numbers_with_reasons
 from homerec.lake import write_parquet
 from homerec.models import get_model
-from homerec.models.fitted import FittedModel, baseline_pairs, rank, used_sources
+from homerec.models.fitted import FittedModel, baseline_pairs, explain, rank, used_sources
 from homerec.models.spec import ModelSpec
 from homerec.night.plan import ModelPlan, ShardPlan, champion_manifest, model_folder
 from homerec.registry.loading import load_fitted
@@ -107,6 +109,8 @@ def rank_candidates(
     target = model_folder(settings, info.as_of, plan.model) / "ranked"
     fitted = _load(settings, plan)
     spec = fitted.spec if fitted else get_model(plan.model, settings)
+    # Blocked in one market, an item is no reason in any: it costs little and cannot leak.
+    barred = np.isin(catalog.items, [key for key, _ in read_blocked(settings, info.as_of)])
     for one in shards:
         if not (source / one.file).exists():
             raise SnapshotError(
@@ -114,7 +118,7 @@ def rank_candidates(
                 f"{source / one.file} is not there. Run its candidates first."
             )
         shard = load_shard(info, catalog, one.low, one.high)
-        cards = _ranked(spec, fitted, _read_pairs(source / one.file, shard), shard)
+        cards = _ranked(spec, fitted, _read_pairs(source / one.file, shard), shard, barred)
         cards.write(target / one.file)
         progress(
             f"night {info.as_of}: {plan.model}, shard {one.number}: {len(cards):,} ranked cards"
@@ -127,21 +131,30 @@ def _load(settings: Settings, plan: ModelPlan) -> FittedModel | None:
     return load_fitted(manifest) if manifest is not None else None
 
 
-def _ranked(spec: ModelSpec, fitted: FittedModel | None, pairs: Pairs, shard: Shard) -> Cards:
+def _ranked(
+    spec: ModelSpec,
+    fitted: FittedModel | None,
+    pairs: Pairs,
+    shard: Shard,
+    barred: npt.NDArray[np.bool_],
+) -> Cards:
     scores: Floats = fitted.score(pairs, shard) if fitted else pairs.sources[_SCORE]
     best, _, ranks = rank(pairs, scores, spec.cards + 2 * SPARE)
     if fitted:
         names = used_sources(fitted, best)
-        source = np.array([NUMBERS[name] for name in names], dtype=np.int16)
+        reasons = explain(fitted, best, shard, names, barred)
+        source = numbers_with_reasons(names, reasons)
     else:
+        reasons = Reasons.none(len(best))
         source = np.full(len(best), NUMBERS["baseline"], dtype=np.int16)
+    named = reasons.item >= 0
     return Cards(
         shard.listeners[best.listener],
         shard.catalog.items[best.item],
         best.daypart,
         ranks.astype(np.int32),
         source,
-        np.zeros(len(best), dtype=np.int32),
+        np.where(named, shard.catalog.items[np.maximum(reasons.item, 0)], 0).astype(np.int32),
     )
 
 

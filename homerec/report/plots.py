@@ -137,6 +137,74 @@ def histogram(
     return _svg(draw, 1.0, "histogram" + repr((edges, counts)), width=2.7)
 
 
+def spans(
+    rows: Sequence[tuple[str, float, float, float]], *, label: str = "", mark: str = ""
+) -> str:
+    """Draw a value with its interval for each name, the first on top, and a line at 0.
+
+    Parameters
+    ----------
+    rows : sequence of (str, float, float, float)
+        Name, value, lower and upper bound.
+    label : str
+        What is measured.
+    mark : str
+        Name that is drawn in the page's accent.
+    """
+
+    def draw(axes: Any) -> None:
+        places = range(len(rows))
+        axes.axvline(0, color=_INK, lw=0.8)
+        for place, (name, value, low, high) in zip(places, rows, strict=True):
+            colour = _ACCENT if name == mark else _INK
+            axes.plot([low, high], [place, place], color=colour, lw=1.4)
+            axes.plot([value], [place], color=colour, marker="o", markersize=4)
+        names = [name if len(name) <= 28 else f"{name[:27]}…" for name, *_ in rows]
+        axes.set_yticks(places, names)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(label)
+        axes.xaxis.set_major_locator(_locator(6))
+
+    return _svg(draw, 0.6 + 0.22 * max(len(rows), 1), "spans" + label + mark + repr(rows))
+
+
+def dots(
+    points: Sequence[tuple[float, float]],
+    *,
+    x: str = "",
+    y: str = "",
+    marked: Sequence[tuple[float, float]] = (),
+    logarithmic: bool = False,
+) -> str:
+    """Draw a dot for each pair of values; marked ones are larger.
+
+    Parameters
+    ----------
+    points, marked : sequence of (float, float)
+    x, y : str
+        What the axes show.
+    logarithmic : bool
+        Scale of x, whose values must then lie above 0.
+    """
+
+    def draw(axes: Any) -> None:
+        if logarithmic:
+            axes.set_xscale("log")
+        axes.plot(*zip(*points, strict=True), color=_ACCENT, marker="o", ls="", markersize=3.5)
+        if marked:
+            axes.plot(
+                *zip(*marked, strict=True), color=_INK, marker="o", ls="", markersize=7,
+                fillstyle="none",
+            )  # fmt: skip
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        axes.yaxis.set_major_locator(_locator(5))
+
+    return _svg(draw, 2.1, "dots" + x + y + repr((points, marked, logarithmic)), width=3.4)
+
+
 def _density(edges: Sequence[float], counts: Sequence[float]) -> list[float]:
     total = sum(counts) or 1
     widths = [b - a for a, b in itertools.pairwise(edges)]

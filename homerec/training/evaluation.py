@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ from homerec.models.fitted import rank
 from homerec.models.spec import ModelSpec
 from homerec.training.labels import Labels
 from homerec.training.metrics import METRICS, Doubles, Ranked, list_metrics, mean_by
+
+#: Kinds of segments that :func:`segment` tells apart.
+SEGMENTS: Final = ("market", "tenure", "activity")
 
 #: Given a shard and the rows to serve, candidates and scores.
 Contender = Callable[[Shard, Rows], tuple[Pairs, Floats]]

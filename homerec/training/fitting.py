@@ -138,6 +138,32 @@ def fit_model(
             f"{int(part.labels.sum()):,} of them played"
         )
         parts.append(part)
+    return model, fit_ranker(model, parts, plan)
+
+
+def fit_ranker(model: FittedModel, parts: list[TrainingSet], plan: Plan) -> TrainingSet:
+    """Fit the ranker of a model on the training sets of its label windows.
+
+    Parameters
+    ----------
+    model : FittedModel
+        With stage 1 fitted; its ranker is fitted in place.
+    parts : list of TrainingSet
+        One a window, in the order of the plan.
+    plan : Plan
+        For the message.
+
+    Returns
+    -------
+    TrainingSet
+        All parts, one after the other.
+
+    Raises
+    ------
+    TrainingError
+        Too few candidates were played in the label windows.
+    """
+    spec = model.spec
     joined = _join(parts)
     positives = int(joined.labels.sum())
     if positives < _MIN_POSITIVES:
@@ -147,7 +173,7 @@ def fit_model(
             f"longer window ([models.{spec.name}] label_window_days) or more listeners."
         )
     model.ranker.fit(joined.features, joined.labels, joined.groups)
-    return model, joined
+    return joined
 
 
 def training_set(

@@ -2,6 +2,7 @@
 -- Grain:   one row a card, in order.
 -- Key:     (shelf_position, card_position); an item appears once.
 -- Columns: positions from 1 without gaps; as_of, release_id of the live release; reason null when none is to be shown.
+--          A reason names an item of the listener's own, never one that is blocked anywhere or dismissed by the listener.
 --
 -- Reads the live release only, in the caller's snapshot, so that a switch of releases is seen whole or not at all.
 -- Blocks, availability (markets and licensing windows), dismissals and editors' windows are applied here, at `moment`. A listener that is not
@@ -23,6 +24,7 @@ DECLARE
     v_market text := upper($3);
     v_listener int;
     v_zone text;
+    v_own text;
     v_daypart int;
     v_key int;
     v_keys int[];
@@ -37,7 +39,8 @@ BEGIN
         RETURN;
     END IF;
 
-    SELECT l.listener, coalesce(v_market, l.market), l.time_zone INTO v_listener, v_market, v_zone
+    SELECT l.listener, coalesce(v_market, l.market), l.time_zone, l.market
+    INTO v_listener, v_market, v_zone, v_own
     FROM homerec.listener l WHERE l.listener_id = in_id;
     IF NOT FOUND THEN
         v_market := upper($3);
@@ -56,7 +59,19 @@ BEGIN
         FOR card IN
             SELECT c.shelf AS number, rs.name, rs.title, rs.kind, rs.size, c.item AS item,
                    i.item_id, i.type, i.title AS item_title, so.name AS source,
-                   CASE WHEN so.label LIKE '%{item}%' THEN replace(so.label, '{item}', ri.title)
+                   -- Looked up only where a label asks for it. Where the item may not be named, the source's own number,
+                   -- hundreds below, has the wording without it.
+                   CASE WHEN so.label LIKE '%{item}%' THEN coalesce(
+                            (SELECT replace(so.label, '{item}', ri.title) FROM homerec.item ri
+                             WHERE ri.item = c.reason_item
+                               AND NOT EXISTS (SELECT FROM homerec.blocked rb WHERE rb.item = ri.item)
+                               AND NOT EXISTS (SELECT FROM homerec.dismissal rd
+                                               WHERE rd.listener = v_listener AND rd.item = ri.item)),
+                            (SELECT sg.label FROM homerec.source sg
+                             WHERE sg.release_id = home.release_id AND sg.source = so.source % 100
+                               AND so.source >= 100))
+                        WHEN so.label LIKE '%{market}%'
+                            THEN replace(so.label, '{market}', coalesce(v_own, v_market))
                         ELSE so.label END AS reason
             FROM (
                 SELECT h.shelf, h.daypart, u.item, u.source, u.reason_item, u.place, 0::bigint AS made
@@ -77,7 +92,6 @@ BEGIN
             JOIN homerec.release_shelf rs ON rs.release_id = home.release_id AND rs.shelf = c.shelf
             JOIN homerec.item i ON i.item = c.item
             LEFT JOIN homerec.source so ON so.release_id = home.release_id AND so.source = c.source
-            LEFT JOIN homerec.item ri ON ri.item = c.reason_item
             WHERE (i.markets IS NULL OR v_market IS NULL OR v_market = ANY (i.markets))
               AND (NOT i.licensed OR EXISTS (
                   SELECT FROM homerec.availability a

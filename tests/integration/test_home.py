@@ -4,6 +4,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 import psycopg2
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from homerec.errors import ReleaseError
@@ -45,6 +47,59 @@ def test_titles_and_reasons_are_filled_in(published):
     assert frame.loc["popular", "reason"] == "Popular where you are"
     assert pd.isna(frame.loc["shortcuts", "reason"])
     assert list(frame["source"]) == ["als", "because", "popular"]
+
+
+def reason_of(night, listener="listener-3", **arguments):
+    frame = home(night.settings, listener, NOON, **arguments).drop_duplicates("shelf")
+    return frame.set_index("shelf").loc["podcasts", "reason"]
+
+
+@pytest.mark.parametrize("market", [None, "FR"])
+def test_a_reason_never_names_a_blocked_item(night, market):
+    """Whatever market it is blocked in: what is taken down is not talked about either."""
+    night.about["sources"] = [
+        {"source": 1, "name": "als", "label": None},
+        {"source": 2, "name": "because", "label": "Close to your taste"},
+        {"source": 3, "name": "popular", "label": None},
+        {"source": 102, "name": "because", "label": "Because you listened to {item}"},
+    ]
+    table = pq.read_table(night.write(D1) / "shelves.parquet")
+    shelves = table["shelf"].to_pylist()
+    named = [
+        [s + 100 * (shelf == 2) for s in several]
+        for shelf, several in zip(shelves, table["sources"].to_pylist(), strict=True)
+    ]
+    place = table.column_names.index("sources")
+    changed = table.set_column(place, "sources", pa.array(named, pa.list_(pa.int16())))
+    pq.write_table(changed, night.folder / "shelves.parquet")
+    publish(night.settings, night.folder)
+    assert reason_of(night) == "Because you listened to Title 1"
+    live.block(night.settings, "item-1", market, reason="rights")
+    assert reason_of(night) == "Close to your taste"
+    live.unblock(night.settings, "item-1", market)
+    assert reason_of(night) == "Because you listened to Title 1"
+    # Not interested: another listener's reasons stay.
+    live.dismiss(night.settings, "listener-3", "item-1")
+    assert reason_of(night) == "Close to your taste"
+    assert reason_of(night, "listener-4") == "Because you listened to Title 1"
+
+
+def test_without_another_wording_there_is_no_reason(published):
+    live.block(published.settings, "item-1", reason="rights")
+    assert pd.isna(reason_of(published))
+
+
+def test_the_market_of_a_reason_is_the_listeners_own(night):
+    night.about["sources"] = [
+        {"source": 1, "name": "als", "label": None},
+        {"source": 2, "name": "because", "label": "Popular in {market}"},
+        {"source": 3, "name": "popular", "label": None},
+    ]
+    publish(night.settings, night.write(D1))
+    assert reason_of(night) == "Popular in DE"
+    assert reason_of(night, market="FR") == "Popular in DE"
+    assert reason_of(night, "nobody", market="FR") == "Popular in FR"
+    assert pd.isna(reason_of(night, "nobody"))
 
 
 @pytest.mark.parametrize(

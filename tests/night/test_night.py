@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from homerec.errors import DriftExceeded, EmptyInput, MalformedFile, SnapshotErr
 from homerec.features.snapshot import ensure_snapshot, load_snapshot
 from homerec.features.tables import load_catalog
 from homerec.ingest import ingest
-from homerec.lake import Lake, checksum, checksum_text
+from homerec.lake import Lake, checksum, checksum_text, read_json
 from homerec.night import run_night
 from homerec.night.homes import bundle_folder
 from homerec.night.models import make_candidates, rank_candidates
@@ -90,6 +91,35 @@ def test_every_listener_has_a_home_from_models_rules_and_editors(live: Settings)
     assert all(found == {"model", "rule", "editorial"} for found in kinds)
     assert twice == 0
     assert np.mean(np.array(n_shelves) >= 5) > 0.9
+
+
+def test_predicted_cards_say_why(live: Settings):
+    """Every reason that names something is the listener's own: replayed from the bundle."""
+    bundle = bundle_folder(live, AS_OF)
+    labels = {s["source"]: s for s in read_json(bundle / "release.json")["sources"]}
+    info = load_snapshot(live, AS_OF)
+    assert info is not None
+    own = {}
+    for kind, table in (("listened", "listener_item"), ("picked", "pick")):
+        rows = pq.read_table(info.path(table), columns=["listener", "item"])
+        own[kind] = set(zip(*(c.to_pylist() for c in rows.columns), strict=True))
+    counts: Counter[str] = Counter()
+    for row in pq.read_table(bundle / "shelves.parquet").to_pylist():
+        for source, reason in zip(row["sources"], row["reason_items"], strict=True):
+            label = labels[source]["label"] or ""
+            kind = next((k for k in own if k in label and "{item}" in label), "")
+            assert bool(kind) == (reason > 0)
+            if kind:
+                assert (row["listener"], reason) in own[kind]
+            counts[kind or ("tag" if source >= 1000 else "other")] += 1
+    assert min(counts[kind] for kind in ("listened", "picked", "tag")) > 100
+    told = home(live, "listener-0000007")
+    models = told[told["kind"] == "model"]
+    assert models["reason"].notna().all()
+    assert not models["reason"].str.contains("[{}]").any()
+    named = models[models["reason"].str.startswith("Because you listened to ")]
+    assert len(named)
+    assert set(named["source"]) <= {"als", "co_listening"}
 
 
 def test_two_listeners_have_different_shelves_and_the_shortcuts_follow_the_daypart(live: Settings):

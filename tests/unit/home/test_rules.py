@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from homerec.candidates.base import NO_REASON, PICKED, PLAYED, TAG, Reasons
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import Shard, load_catalog, load_shard
 from homerec.home.cards import Cards
@@ -18,7 +19,7 @@ from homerec.home.rules import (
     popular_lists,
     read_blocked,
 )
-from homerec.home.sources import NUMBERS, SOURCES, source_rows
+from homerec.home.sources import NUMBERS, SOURCES, numbers_with_reasons, source_rows
 from homerec.settings import Settings
 from support.lake import build_lake, event, item, listener
 
@@ -145,7 +146,39 @@ def test_a_lake_without_blocks_and_contents_has_rules_all_the_same(tmp_path: Pat
 def test_numbers_of_sources_are_never_used_twice() -> None:
     numbers = [number for number, _, _ in SOURCES]
     assert len(set(numbers)) == len(numbers) == len(NUMBERS)
-    assert [row["source"] for row in source_rows()] == numbers
+    told = [row["source"] for row in source_rows(["news", "{item}"])]
+    assert told[: len(numbers)] == numbers
+    assert len(set(told)) == len(told) == len(numbers) + 4 + 2
+
+
+def test_a_number_says_the_source_and_how_the_reason_is_worded() -> None:
+    rows = {int(str(row["source"])): row for row in source_rows(["news", "{item}"])}
+    reasons = Reasons(
+        np.array([NO_REASON, PLAYED, PICKED, TAG, NO_REASON], dtype=np.int8),
+        np.array([-1, 3, 4, -1, -1]),
+        np.array([-1, -1, -1, 1, -1]),
+    )
+    names = ["als", "als", "co_listening", "new_items", "popular"]
+    found = numbers_with_reasons(names, reasons)
+    assert found.dtype == np.int16
+    assert [rows[n]["label"] for n in found.tolist()] == [
+        "Because of what you listen to",
+        "Because you listened to {item}",
+        "Because you picked {item}",
+        # A tag cannot smuggle in what is filled in later.
+        "Because you like (item)",
+        "Popular in {market}",
+    ]
+    assert [rows[n]["name"] for n in found.tolist()[:3]] == ["als", "als", "co_listening"]
+    # What is said without the item stands a hundred or two below.
+    assert [n % 100 for n in found.tolist()[:3]] == [1, 1, 2]
+
+
+def test_more_tags_than_numbers_go_unnamed() -> None:
+    many = [f"tag{n}" for n in range(40_000)]
+    assert max(int(str(row["source"])) for row in source_rows(many)) == 32_767
+    reasons = Reasons(np.full(2, TAG, dtype=np.int8), np.full(2, -1), np.array([31_767, 31_768]))
+    assert numbers_with_reasons(["by_tags"] * 2, reasons).tolist() == [32_767, NUMBERS["by_tags"]]
 
 
 def test_cards_survive_parquet(place: Place, tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def _item_market(pairs: pd.DataFrame, listeners: pd.DataFrame, as_of: pd.Timesta
     summed = [
         *("n_listeners_7d", "n_listeners_28d", "n_starts_7d", "n_starts_28d"),
         *("n_plays_7d", "n_plays_28d", "n_new_listener_plays_28d", "n_new_listener_starts_28d"),
-        "decay_60d",
+        *(f"decay_{days}d" for days in _HALF_LIVES),
     ]
     return (
         pairs.groupby(["item", "market"])

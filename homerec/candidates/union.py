@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from homerec.candidates.base import CandidateSource, Query
+from homerec.candidates.base import CandidateSource, Query, Top
 from homerec.columns import ANY_DAYPART, DAYPARTS
 from homerec.features.assembly import Pairs
+from homerec.features.tables import Floats
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,9 @@ def union(query: Query, sources: Sequence[SourceLimit], *, by_daypart: bool = Fa
     -------
     Pairs
         Ordered by daypart, listener, item; ``<source>_rank`` is NaN where a source did not choose
-        the pair, ``<source>_score`` is what it says of it all the same.
+        the pair, ``<source>_score`` is what it says of it all the same, ``<source>_share`` is that
+        over the source's best score for the listener: scores of listeners with long and with short
+        histories are then alike.
     """
     shard = query.shard
     n_items = len(shard.catalog.items)
@@ -46,7 +49,8 @@ def union(query: Query, sources: Sequence[SourceLimit], *, by_daypart: bool = Fa
         rank = np.full(len(every), np.nan, dtype=np.float32)
         rank[np.searchsorted(every, key)] = top.rank
         said[f"{name}_rank"] = rank
-        said[f"{name}_score"] = ready.score(listener, item)
+        said[f"{name}_score"] = score = ready.score(listener, item)
+        said[f"{name}_share"] = score / _best(top, shard.n_listeners)[listener]
     if not by_daypart:
         daypart = np.full(len(every), ANY_DAYPART, dtype=np.int8)
         return Pairs(listener, item, daypart, said)
@@ -57,3 +61,11 @@ def union(query: Query, sources: Sequence[SourceLimit], *, by_daypart: bool = Fa
         np.repeat(np.arange(n, dtype=np.int8), len(every)),
         {name: np.tile(values, n) for name, values in said.items()},
     )
+
+
+def _best(top: Top, n_listeners: int) -> Floats:
+    """Best score of each listener row, float32 (n_listeners,); NaN where it is not positive."""
+    out = np.full(n_listeners, np.nan, dtype=np.float32)
+    first = (top.rank == 1) & (top.score > 0)
+    out[top.listener[first]] = top.score[first]
+    return out

@@ -206,8 +206,8 @@ _ITEM: Final = (
 _MARKET: Final = (
     "n_listeners", "n_listeners_7d", "n_listeners_28d", "n_starts_7d", "n_starts_28d",
     "n_plays_7d", "n_plays_28d", "n_new_listener_plays_28d", "n_new_listener_starts_28d",
-    "decay_60d", "n_recent_listener_plays_28d", "n_settled_listener_plays_28d", "play_trend",
-    "completion_ratio", "days_since_last",
+    "decay_3d", "decay_14d", "decay_60d", "n_recent_listener_plays_28d",
+    "n_settled_listener_plays_28d", "play_trend", "completion_ratio", "days_since_last",
 )  # fmt: skip
 #: Columns of listener_item, and the value for a pair that was never played.
 _PAIR: Final = {

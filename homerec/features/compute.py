@@ -41,7 +41,9 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "item_availability": ("item", "market"),
 }
 #: Columns that only later SQL files need; they are not kept.
-INTERNAL: Final = {"listener_item": ("fixed_60d", "days_56", "duration_ms", "heard_ms")}
+INTERNAL: Final = {
+    "listener_item": ("fixed_3d", "fixed_14d", "fixed_60d", "days_56", "duration_ms", "heard_ms")
+}
 #: Made for each block of listeners, and what is put together of all blocks.
 _BY_LISTENER: Final = ("item_part", "listener", "listener_tag", "pick")
 _OVERALL: Final = ("item_market", "item", "item_tag", "item_availability")

@@ -22,6 +22,7 @@ SOURCES: Final = (
     (5, "popular", "Popular in {market}"),
     (6, "familiar", "You listen to this"),
     (7, "baseline", None),
+    (8, "ease", "Goes with what you listen to"),
     (20, "recent", "You listened to this recently"),
     (21, "new_episode", "New episode"),
     (22, "popular_in_market", None),

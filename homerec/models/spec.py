@@ -13,6 +13,7 @@ from homerec.candidates.als import AlsSource
 from homerec.candidates.base import CandidateSource, Query, Seen
 from homerec.candidates.by_tags import ByTagsSource, NewItemsSource
 from homerec.candidates.co_listening import CoListeningSource
+from homerec.candidates.ease import EaseSource
 from homerec.candidates.familiar import FamiliarSource
 from homerec.candidates.popular import PopularSource
 from homerec.columns import ITEM_TYPES
@@ -29,6 +30,7 @@ SOURCES: Final[dict[str, type[CandidateSource]]] = {
         AlsSource,
         ByTagsSource,
         CoListeningSource,
+        EaseSource,
         FamiliarSource,
         NewItemsSource,
         PopularSource,
@@ -131,6 +133,11 @@ class ModelSpec:
         Cut-off of the metrics.
     ranker_windows : int
         Label windows the ranker learns from, one before the other.
+    refit_sources : bool
+        Whether stage 1 is fitted anew for each of the ranker's windows, on the events before it,
+        and a last time with the same parameters on all events before the gate's window. Both
+        stages are still one version, judged together: the ranker has learned over several fits
+        made alike, and the served one has seen the latest events.
     negatives : int
         Unplayed candidates per list that the ranker learns from.
     max_lists : int
@@ -165,6 +172,7 @@ class ModelSpec:
     cards: int = 10
     metric_k: int = 10
     ranker_windows: int = 1
+    refit_sources: bool = False
     negatives: int = 40
     max_lists: int = 60_000
     cadence: str = DEFAULT_CADENCE

@@ -263,7 +263,9 @@ def _save(
 ) -> None:
     progress(f"train {spec.name}: freezing the histograms for drift")
     model.save(folder)
-    info = ensure_snapshot(settings, plan.ranker_dates[0], writer="training", progress=progress)
+    # Scores of a stage 1 that was fitted again are as at night only where it saw no later event.
+    frozen_on = plan.gate_date if spec.refit_sources else plan.ranker_dates[0]
+    info = ensure_snapshot(settings, frozen_on, writer="training", progress=progress)
     view = SnapshotView(settings, info)
     frozen = freeze_all(
         model, view.catalog, view.shards, seed=settings.seed, label=f"training {spec.name}"
@@ -288,6 +290,7 @@ def _save(
             "parameters": {
                 "spec": spec.to_json(),
                 "sources_date": plan.sources_date.isoformat(),
+                "sources_refit_date": plan.gate_date.isoformat() if spec.refit_sources else None,
                 "sql_checksum": sql_checksum(),
                 "n_training_rows": len(learned.labels),
                 "n_training_hits": int(learned.labels.sum()),

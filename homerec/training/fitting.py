@@ -38,11 +38,12 @@ class Plan:
     as_of : date
         T: labels known at T are used, none later.
     gate_date : date
-        T - w; the gate judges on [T - w, T).
+        T - w; the gate judges on [T - w, T). Nothing of the version has seen a later event.
     ranker_dates : tuple of date
         T - 2w and, with more windows, the ones before it, descending.
     sources_date : date
-        Stage 1 sees events before the earliest of the ranker's dates.
+        The earliest of the ranker's dates. Stage 1 sees events before it, or with
+        ``refit_sources`` before each of them in turn and at last before ``gate_date``.
     """
 
     as_of: date
@@ -121,24 +122,32 @@ def fit_model(
     TrainingError
         Too few candidates were played in the label windows.
     """
-    first = SnapshotView(
-        settings, ensure_snapshot(settings, plan.sources_date, writer="training", progress=progress)
-    )
-    data = FitData(first.catalog, first.shards, spec.item_types, settings.seed, settings.n_threads)
-    progress(f"train {spec.name}: stage 1 on events before {plan.sources_date}")
-    model = FittedModel.fit_sources(spec, data)
+    views: dict[date, SnapshotView] = {}
+
+    def fitted(day: date) -> FittedModel:
+        view = _view(settings, day, views, progress)
+        progress(f"train {spec.name}: stage 1 on events before {day}")
+        data = FitData(
+            view.catalog, view.shards, spec.item_types, settings.seed, settings.n_threads
+        )
+        return FittedModel.fit_sources(spec, data)
+
+    model = fitted(plan.ranker_dates[0] if spec.refit_sources else plan.sources_date)
     parts = []
     for day in plan.ranker_dates:
-        info = ensure_snapshot(settings, day, writer="training", progress=progress)
-        view = first if day == plan.sources_date else SnapshotView(settings, info)
-        labels = read_labels(settings, spec, info)
-        part = training_set(settings, model, view, labels)
+        if spec.refit_sources and day != plan.ranker_dates[0]:
+            model = fitted(day)
+        view = _view(settings, day, views, progress)
+        part = training_set(settings, model, view, read_labels(settings, spec, view.info))
         progress(
             f"train {spec.name}: {len(part.labels):,} candidates of {day}, "
             f"{int(part.labels.sum()):,} of them played"
         )
         parts.append(part)
-    return model, fit_ranker(model, parts, plan)
+    joined = fit_ranker(model, parts, plan)
+    if spec.refit_sources:
+        model = FittedModel(spec, fitted(plan.gate_date).sources, model.ranker)
+    return model, joined
 
 
 def fit_ranker(model: FittedModel, parts: list[TrainingSet], plan: Plan) -> TrainingSet:
@@ -174,6 +183,16 @@ def fit_ranker(model: FittedModel, parts: list[TrainingSet], plan: Plan) -> Trai
         )
     model.ranker.fit(joined.features, joined.labels, joined.groups)
     return joined
+
+
+def _view(
+    settings: Settings, day: date, views: dict[date, SnapshotView], progress: Progress
+) -> SnapshotView:
+    """Return the snapshot of a date, read once."""
+    if day not in views:
+        info = ensure_snapshot(settings, day, writer="training", progress=progress)
+        views[day] = SnapshotView(settings, info)
+    return views[day]
 
 
 def training_set(

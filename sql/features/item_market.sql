@@ -8,7 +8,7 @@
 --           n_recent_listener_plays_28d                    those of listeners registered 31 to 180 days ago
 --           n_settled_listener_plays_28d                   those of listeners registered longer ago
 --           n_new_listener_starts_28d                      starts that came within 30 days of registration
---           decay_60d                                      card plays, halved every 60 days
+--           decay_3d, decay_14d, decay_60d                 card plays, halved every 3, 14, 60 days
 --           play_trend                                     card plays of the last 7 days against a quarter of those of
 --                                                          28, both + 1
 --           completion_ratio                               share heard of the contents whose duration is known
@@ -28,6 +28,8 @@ WITH total AS (
         sum(n_new_listener_plays_28d) AS n_new_listener_plays_28d,
         sum(n_plays_28d_under_180d) AS n_plays_28d_under_180d,
         sum(n_new_listener_starts_28d) AS n_new_listener_starts_28d,
+        sum(fixed_3d) AS fixed_3d,
+        sum(fixed_14d) AS fixed_14d,
         sum(fixed_60d) AS fixed_60d,
         sum(duration_ms) AS duration_ms,
         sum(heard_ms) AS heard_ms,
@@ -51,6 +53,8 @@ SELECT
         AS n_recent_listener_plays_28d,
     CAST(n_plays_28d - n_plays_28d_under_180d AS INTEGER) AS n_settled_listener_plays_28d,
     CAST(n_new_listener_starts_28d AS INTEGER) AS n_new_listener_starts_28d,
+    CAST(CAST(fixed_3d AS DOUBLE) / 1073741824 AS FLOAT) AS decay_3d,
+    CAST(CAST(fixed_14d AS DOUBLE) / 1073741824 AS FLOAT) AS decay_14d,
     CAST(CAST(fixed_60d AS DOUBLE) / 1073741824 AS FLOAT) AS decay_60d,
     CAST((n_plays_7d + 1) / (n_plays_28d / 4 + 1) AS FLOAT) AS play_trend,
     CAST(CASE WHEN duration_ms > 0 THEN heard_ms / duration_ms END AS FLOAT) AS completion_ratio,

@@ -1,7 +1,7 @@
 -- purpose : what some listeners add to item_market, so that listeners can be taken in blocks
 -- grain   : one row per item and market with at least one card play of these listeners
 -- key     : item, market
--- columns : those of item_market as integers; fixed_60d in units of 2^-30
+-- columns : those of item_market as integers; fixed_3d, fixed_14d, fixed_60d in units of 2^-30
 -- params  : $as_of; tables listener_item, listeners
 WITH tenured AS (
     SELECT
@@ -27,6 +27,8 @@ SELECT
     count(*) FILTER (
         li.is_new_listener_start = 1 AND li.days_since_first <= 28
     ) AS n_new_listener_starts_28d,
+    sum(li.fixed_3d) AS fixed_3d,
+    sum(li.fixed_14d) AS fixed_14d,
     sum(li.fixed_60d) AS fixed_60d,
     sum_no_overflow(li.duration_ms) AS duration_ms,
     sum_no_overflow(li.heard_ms) AS heard_ms,

@@ -15,7 +15,7 @@
 --           is_streak_running                  1 if the last such day is the day before as_of
 --           completion_ratio                   share heard of the contents whose duration is known; null if of none
 --           is_new_listener_start              1 if the first card play came within 30 days of registration
---           fixed_60d                          decay_60d in units of 2^-30, for exact sums
+--           fixed_3d, fixed_14d, fixed_60d     the decays in units of 2^-30, for exact sums
 --           days_56                            set of the last 56 days with a card play, bit 0 is the day before as_of
 --           duration_ms, heard_ms              what completion_ratio is made of
 -- params  : $as_of; tables known, decay, listeners
@@ -111,6 +111,8 @@ SELECT
     CAST(CASE WHEN agg.duration_ms > 0 THEN agg.heard_ms / agg.duration_ms END AS FLOAT)
         AS completion_ratio,
     CAST(agg.first_at < l.registered_at + INTERVAL 30 DAY AS TINYINT) AS is_new_listener_start,
+    CAST(agg.fixed_3d AS BIGINT) AS fixed_3d,
+    CAST(agg.fixed_14d AS BIGINT) AS fixed_14d,
     CAST(agg.fixed_60d AS BIGINT) AS fixed_60d,
     CAST(agg.days_56 AS BIGINT) AS days_56,
     CAST(agg.duration_ms AS BIGINT) AS duration_ms,

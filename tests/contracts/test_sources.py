@@ -28,7 +28,7 @@ from support.taste import (
 
 EVERY = pytest.mark.parametrize("name", sorted(SOURCES))
 #: What a source says nothing without: the listener's own plays.
-NEEDS_HISTORY = {"als", "co_listening", "familiar"}
+NEEDS_HISTORY = {"als", "co_listening", "ease", "familiar"}
 
 
 def seen_for(name: str) -> Seen:
@@ -141,11 +141,11 @@ def test_a_cold_listener_is_no_trouble(
     if name in NEEDS_HISTORY:
         assert len(top.item) == 0
         assert not (scores > 0).any()
-    if name in ("als", "familiar"):
+    if name in ("als", "ease", "familiar"):
         assert np.isnan(scores).all()
 
 
-@pytest.mark.parametrize("name", ["als", "co_listening", "by_tags"])
+@pytest.mark.parametrize("name", ["als", "co_listening", "ease", "by_tags"])
 def test_a_pick_at_sign_up_is_enough_to_begin_with(
     world: Any, fitted: dict[str, CandidateSource], name: str
 ) -> None:
@@ -243,7 +243,7 @@ def test_a_catalog_of_one_item_is_enough_or_an_error_that_says_so(
 ) -> None:
     shard = tiny(tmp_path, 1)
     source, data = make_source(name), fit_data(shard.catalog, shard)
-    if name == "als":
+    if name in ("als", "ease"):
         with pytest.raises(TrainingError, match=r"needs 2 items of type show.*there are 1"):
             source.fit(data)
         return
@@ -272,7 +272,7 @@ def test_items_that_came_or_went_since_the_fit_are_no_trouble(
     rows = shard.catalog.rows(np.array([1, 200]))
     scores = prepared.score(np.array([0, 0]), rows)
     assert not np.isinf(scores).any()
-    if name in ("als", "co_listening"):
+    if name in ("als", "co_listening", "ease"):
         assert (1, 1) in {(who, what) for who, what, *_ in cards}
         assert np.isnan(scores[1])
         assert not np.isnan(scores[0])
@@ -308,7 +308,7 @@ def recall(world: Any, source: CandidateSource, group: str) -> float:
     return float(np.mean(shares))
 
 
-@pytest.mark.parametrize("name", ["als", "co_listening"])
+@pytest.mark.parametrize("name", ["als", "co_listening", "ease"])
 def test_a_planted_taste_is_found_and_popularity_is_beaten(
     world: Any, fitted: dict[str, CandidateSource], name: str
 ) -> None:
@@ -319,6 +319,6 @@ def test_a_planted_taste_is_found_and_popularity_is_beaten(
 
 
 def test_artists_speak_for_shows(world: Any, fitted: dict[str, CandidateSource]) -> None:
-    for name in ("als", "co_listening"):
+    for name in ("als", "co_listening", "ease"):
         cards = top_of(fitted[name], world.shard, 100)
         assert not {what for _, what, *_ in cards} & {*ARTISTS["a"], *ARTISTS["b"]}

@@ -77,6 +77,7 @@ def make_source(name: str) -> CandidateSource:
     parameters: dict[str, dict[str, Any]] = {
         "als": {"factors": 6, "min_listeners": 2, "context_types": ("artist",)},
         "co_listening": {"context_types": ("artist",), "shrinkage": 1.0},
+        "ease": {"context_types": ("artist",), "min_listeners": 2, "l2": 5.0},
     }
     return SOURCES[name](**parameters.get(name, {}))
 

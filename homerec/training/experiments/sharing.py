@@ -177,32 +177,36 @@ class Workshop:
             There is too little to learn from.
         """
         settings = replace(self.settings, seed=seed)
-        sources = [self._source(source, spec, plan, seed) for source in spec.sources]
-        stage = key_of(
-            {k: v for k, v in resolved(spec).items() if k in _STAGE}, seed, plan.sources_date
-        )
-        model = SharedModel(spec, sources, spec.build_ranker(seed), self.memo, stage)
+        first = plan.ranker_dates[0] if spec.refit_sources else plan.sources_date
+        model = self._stage_one(spec, first, seed)
         parts = []
         for day in plan.ranker_dates:
-            key = ("set", stage, spec.features, spec.negatives, spec.max_lists, day)
+            if spec.refit_sources and day != first:
+                model = self._stage_one(spec, day, seed)
+            key = ("set", model.stage, spec.features, spec.negatives, spec.max_lists, day)
             make = _training(settings, model, self.view(day), self.labels[day])
             parts.append(self.memo.get(key, make, lambda s: s.features.nbytes + 12 * len(s.labels)))
         learned = fit_ranker(model, parts, plan)
+        if spec.refit_sources:
+            model = replace(self._stage_one(spec, plan.gate_date, seed), ranker=model.ranker)
         counts = {
             "n_training_rows": len(learned.labels),
             "n_training_hits": int(learned.labels.sum()),
         }
         return model, counts
 
-    def _source(
-        self, source: SourceSpec, spec: ModelSpec, plan: Plan, seed: int
-    ) -> CandidateSource:
+    def _stage_one(self, spec: ModelSpec, day: date, seed: int) -> SharedModel:
+        """Fit stage 1 on the events before a date; the ranker is still to be fitted."""
+        sources = [self._source(source, spec, day, seed) for source in spec.sources]
+        stage = key_of({k: v for k, v in resolved(spec).items() if k in _STAGE}, seed, day)
+        return SharedModel(spec, sources, spec.build_ranker(seed), self.memo, stage)
+
+    def _source(self, source: SourceSpec, spec: ModelSpec, day: date, seed: int) -> CandidateSource:
         made = source.build()
-        view = self.view(plan.sources_date)
+        view = self.view(day)
         data = FitData(view.catalog, view.shards, spec.item_types, seed, self.settings.n_threads)
         if not self.share or type(made).fit is CandidateSource.fit:
             return made.fit(data)
-        day = plan.sources_date
         key = key_of(
             source.name, made.parameters, spec.item_types, seed, day.isoformat(), code_checksum(),
             data_checksum(self.settings, [day], day, day),

@@ -45,9 +45,10 @@ TABLES = {
     "listener_item": "listener INTEGER, item INTEGER, n_plays INTEGER, n_plays_7d INTEGER, "
     "n_plays_28d INTEGER, days_since_first FLOAT, days_since_last FLOAT, n_night INTEGER, "
     "n_morning INTEGER, n_afternoon INTEGER, n_evening INTEGER, n_weekend INTEGER, "
-    "is_new_listener_start TINYINT, fixed_60d BIGINT, days_56 BIGINT, duration_ms BIGINT, "
-    "heard_ms BIGINT",
-    "item_part": f"{_MARKET}, n_plays_28d_under_180d BIGINT, fixed_60d HUGEINT, "
+    "is_new_listener_start TINYINT, fixed_3d BIGINT, fixed_14d BIGINT, fixed_60d BIGINT, "
+    "days_56 BIGINT, duration_ms BIGINT, heard_ms BIGINT",
+    "item_part": f"{_MARKET}, n_plays_28d_under_180d BIGINT, fixed_3d HUGEINT, "
+    "fixed_14d HUGEINT, fixed_60d HUGEINT, "
     "duration_ms BIGINT, heard_ms BIGINT",
     "item_market": f"{_MARKET}, n_recent_listener_plays_28d BIGINT, "
     "n_settled_listener_plays_28d BIGINT",

@@ -110,7 +110,8 @@ def test_a_market_counts_its_own_listeners(tmp_path: Path) -> None:
     # Listener 2 is 30 days old on as_of, listener 3 a minute more.
     assert de["n_new_listener_plays_28d"] == 2
     assert de["n_new_listener_starts_28d"] == 2
-    assert de["decay_60d"] == close(sum(2 ** (-age / 60) for age in (64, 2, 5, 4, 20, 29)))
+    for column, half_life in (("decay_3d", 3), ("decay_14d", 14), ("decay_60d", 60)):
+        assert de[column] == close(sum(2 ** (-age / half_life) for age in (64, 2, 5, 4, 20, 29)))
     assert (us["n_listeners"], us["n_listeners_28d"], us["n_plays_28d"]) == (1, 0, 0)
 
     total = rows["item"][0]

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from homerec.candidates.als import AlsSource
+from homerec.candidates.base import FitData
 from homerec.errors import SnapshotError, TrainingError
 from homerec.features.snapshot import ensure_snapshot
 from homerec.lake import Lake, write_json
@@ -101,6 +103,25 @@ def test_no_labels_make_an_empty_training_set(trained: Any) -> None:
     )
     nothing = training_set(trained.settings, trained.model, view, labels)
     assert nothing.features.shape == (0, len(trained.spec.features))
+
+
+def test_refitted_sources_have_seen_the_ranker_windows_and_nothing_later(trained: Any) -> None:
+    settings, plan = trained.settings, trained.plan
+    spec = replace(trained.spec, refit_sources=True)
+    model, learned = fit_model(settings, spec, plan, lambda line: None)
+    # With one window the ranker learns over the same stage 1, and is the same ranker.
+    np.testing.assert_array_equal(learned.features, trained.learned.features)
+    gate = SnapshotView(settings, ensure_snapshot(settings, plan.gate_date, writer="training"))
+    data = FitData(gate.catalog, gate.shards, spec.item_types, settings.seed)
+    alone = spec.build_sources()[0].fit(data)
+    assert spec.sources[0].name == "als"
+    refitted, before = model.sources[0], trained.model.sources[0]
+    assert isinstance(alone, AlsSource)
+    assert isinstance(refitted, AlsSource)
+    assert isinstance(before, AlsSource)
+    np.testing.assert_array_equal(refitted.item_factors_, alone.item_factors_)
+    same = np.array_equal(refitted.item_factors_, before.item_factors_)
+    assert not same
 
 
 def test_too_few_hits_are_an_error_that_says_how_many(tmp_path: Path) -> None:

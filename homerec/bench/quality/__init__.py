@@ -1,0 +1,1 @@
+"""Recommendation quality: both stages against tuned peers, and on worlds whose truth is known."""

@@ -98,6 +98,12 @@ format: .venv/.ready-dev ## format the code
 bench: .venv/.ready-dev ## the benchmarks, with their figures
 	@$(BIN)/python -m homerec.bench
 
+# Where lastfm-2k and amazon-digital-music lie, if they do.
+DATA ?= ../shared/data
+.PHONY: bench-quality
+bench-quality: .venv/.ready-dev ## how good the models are, against baselines, peers and the truth
+	@$(BIN)/python -m homerec.bench.quality $(if $(wildcard $(DATA)),--data $(DATA))
+
 .PHONY: up
 up: .venv/.ready ## start Postgres and Airflow, and run the main job through Airflow, to a Home on the screen
 	@$(HOMEREC) up

@@ -1,6 +1,7 @@
 """Commands for models: train, models, drift."""
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from homerec.cli.common import Progress, add_as_of, current_user, parse_date, resolve_as_of, table
@@ -18,7 +19,9 @@ def add_commands(commands: Any) -> None:
     actions = models.add_subparsers(dest="action", metavar="ACTION")
     models.set_defaults(run=_list)
     actions.add_parser("list", help="every version of every model").set_defaults(run=_list)
-    show = actions.add_parser("show", help="a version's verdict, check by check")
+    show = actions.add_parser(
+        "show", help="a version's figures, overall and by segment, and its verdict"
+    )
     _version_arguments(show)
     show.set_defaults(run=_show)
     promote = actions.add_parser("promote", help="make a version champion against the gate")
@@ -102,11 +105,42 @@ def _show(settings: Settings, arguments: argparse.Namespace) -> int:
 
     version = open_registry(settings).version(arguments.model, arguments.version)
     print(f"{version.name}, {version.status}, as of {version.as_of}, files in {version.folder}")
-    print(table(("metric", "value"), [(k, f"{v:.4f}") for k, v in sorted(version.metrics.items())]))
+    for part in _figures(version.metrics):
+        print(part)
     if version.verdict is not None:
         print()
         print(version.verdict.render())
     return 0
+
+
+def _figures(metrics: Mapping[str, float]) -> list[str]:
+    """Tables of a version's figures beside its baseline's: overall, then by segment."""
+    from homerec.training.figures import SEGMENT_PREFIX
+
+    def cell(name: str) -> str:
+        return f"{metrics[name]:.4f}" if name in metrics else "-"
+
+    inside = {name for name in metrics if name.startswith(f"{SEGMENT_PREFIX}/")}
+    names = sorted(n for n in metrics.keys() - inside if not n.startswith("baseline_"))
+    parts = [
+        table(
+            ("metric", "model", "baseline"),
+            [(name, cell(name), cell(f"baseline_{name}")) for name in names],
+        )
+    ]
+    places = sorted({name.rpartition("/")[0] for name in inside})
+    if places:
+        rows = [
+            (
+                place.removeprefix(f"{SEGMENT_PREFIX}/").replace("/", "="),
+                f"{metrics.get(f'{place}/n', float('nan')):.0f}",
+                cell(f"{place}/ndcg"),
+                cell(f"{place}/baseline_ndcg"),
+            )
+            for place in places
+        ]
+        parts.append("\n" + table(("segment", "listeners", "ndcg", "baseline"), rows))
+    return parts
 
 
 def _promote(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from homerec.columns import DAYPARTS
 from homerec.errors import TrainingError
 from homerec.features.tables import Catalog, Floats, Rows, Shard
+from homerec.features.taste import language_share, start_affinity
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,14 @@ def _market_start_ratio(context: _Context) -> Floats:
     return _ratio(here, _of_item("n_starts_28d", context))
 
 
+def _start_affinity(context: _Context) -> Floats:
+    return start_affinity(context.pairs.listener, context.pairs.item, context.shard)
+
+
+def _language_share(context: _Context) -> Floats:
+    return language_share(context.pairs.listener, context.pairs.item, context.shard)
+
+
 _LISTENER: Final = (
     "tenure_days", "n_plays", "n_plays_7d", "n_plays_28d", "n_items", "n_active_days_28d",
     "days_since_last", "night_ratio", "morning_ratio", "afternoon_ratio", "evening_ratio",
@@ -233,7 +242,9 @@ FEATURES: Final[dict[str, Feature]] = {
     "pair_recency_rank": partial(_rank_within_listener, "days_since_last", False),
     "pair_activation_rank": partial(_rank_within_listener, "activation", True),
     "tag_affinity": _tag_affinity,
+    "start_affinity": _start_affinity,
     "language_match": _language_match,
+    "language_share": _language_share,
     "item_type": _item_type,
     "market_start_ratio": _market_start_ratio,
 }

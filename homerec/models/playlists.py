@@ -13,7 +13,17 @@ MODEL: Final = ModelSpec(
     seen="excluded",
     max_tenure_days=30,
     sources=(
-        SourceSpec("als", 80, {"context_types": ("artist",)}),
+        # New listeners have played little: few factors, and a strong penalty on them.
+        SourceSpec(
+            "als",
+            80,
+            {
+                "context_types": ("artist", "show"),
+                "factors": 12,
+                "regularization": 10.0,
+                "alpha": 10.0,
+            },
+        ),
         SourceSpec("co_listening", 60, {"context_types": ("artist",)}),
         SourceSpec("by_tags", 40),
         SourceSpec("new_items", 10),
@@ -28,6 +38,8 @@ MODEL: Final = ModelSpec(
         "source_by_tags_rank",
         "source_popular_rank",
         "tag_affinity",
+        "start_affinity",
+        "language_share",
         "market_n_new_listener_plays_28d",
         "market_n_new_listener_starts_28d",
         "market_n_starts_7d",
@@ -43,8 +55,8 @@ MODEL: Final = ModelSpec(
         "listener_playlist_play_ratio",
         "listener_n_picks",
     ),
-    ranker_parameters={"min_samples_leaf": 20},
-    ranker_windows=2,
+    ranker_parameters={"max_leaf_nodes": 8, "min_samples_leaf": 60},
+    ranker_windows=3,
     limits=GateLimits(metric_floor=0.02, coverage_floor=0.02, min_listeners=50),
     cadence="0 4 * * 3",
     position=50,

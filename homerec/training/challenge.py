@@ -27,6 +27,7 @@ from homerec.registry.store import Registry
 from homerec.registry.version import Version
 from homerec.settings import Settings
 from homerec.training.evaluation import Contender, Result, evaluate
+from homerec.training.figures import figures
 from homerec.training.fitting import Plan, SnapshotView, TrainingSet, fit_model, has_items
 from homerec.training.labels import read_labels
 
@@ -53,7 +54,7 @@ class Challenge:
     round_trip_equal : bool
         Whether the saved artifact scored the same as the one in memory.
     metrics : dict of str to float
-        Means on the gate's listeners, those of the baseline as ``baseline_...``.
+        Figures on the gate's listeners, see :func:`homerec.training.figures.figures`.
     rivals : list of int
         Versions evaluated beside it: the champion first.
     """
@@ -121,8 +122,8 @@ def make_challenger(
     }
     progress(f"train {name}: evaluating on {labels.start} to {labels.end}")
     size = settings.shard_listeners
-    results = evaluate(contenders, spec, gate_info, gate.catalog, labels, size)
-    metrics = _metrics(results)
+    results = evaluate(contenders, spec, gate_info, gate.catalog, labels, size, beyond=True)
+    metrics = figures(results[0], results[1])
     with TemporaryDirectory(dir=_scratch(settings), prefix="train-") as scratch:
         folder = Path(scratch) / name
         folder.mkdir()
@@ -319,16 +320,6 @@ def _round_trip_equal(folder: Path, model: FittedModel, view: SnapshotView) -> b
     return bool(
         same_pairs and np.array_equal(model.score(before, shard), saved.score(after, shard))
     )
-
-
-def _metrics(results: list[Result]) -> dict[str, float]:
-    challenger, baseline = results[0], results[1]
-    if len(challenger.listeners) == 0:
-        return {"n_listeners": 0.0}
-    out = {name: challenger.mean(name) for name in challenger.metrics}
-    out |= {f"baseline_{name}": baseline.mean(name) for name in baseline.metrics}
-    out |= {"coverage": challenger.coverage, "baseline_coverage": baseline.coverage}
-    return out | {"n_listeners": float(len(challenger.listeners))}
 
 
 def _evaluation(

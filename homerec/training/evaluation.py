@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +11,10 @@ from homerec.features.snapshot import SnapshotInfo
 from homerec.features.tables import Catalog, Floats, Keys, Rows, Shard, find, iter_shards
 from homerec.models.fitted import rank
 from homerec.models.spec import ModelSpec
+from homerec.training.beyond import BEYOND, Cards, gini, list_character
 from homerec.training.labels import Labels
 from homerec.training.metrics import METRICS, Doubles, Ranked, list_metrics, mean_by
-
-#: Kinds of segments that :func:`segment` tells apart.
-SEGMENTS: Final = ("market", "tenure", "activity")
+from homerec.training.segments import segment
 
 #: Given a shard and the rows to serve, candidates and scores.
 Contender = Callable[[Shard, Rows], tuple[Pairs, Floats]]
@@ -33,11 +31,14 @@ class Result:
     listeners : int32 (n,)
         Keys of the evaluated listeners, ascending.
     metrics : dict of str to float64 (n,)
-        Mean over the listener's lists.
+        Mean over the listener's lists; those of :data:`homerec.training.beyond.BEYOND` only where
+        asked for, NaN for a listener none of whose lists has a value.
     coverage : float
         Share of the shelf's catalog on some listener's first k cards, in [0, 1].
     segments : dict of str to str (n,)
         Segment of each listener, by segmentation.
+    exposure : int64 (n_catalog,)
+        How often each item of the shelf's catalog stood among the first k cards.
     """
 
     name: str
@@ -45,10 +46,18 @@ class Result:
     metrics: dict[str, Doubles]
     coverage: float
     segments: dict[str, npt.NDArray[np.str_]]
+    exposure: Rows
 
     def mean(self, metric: str) -> float:
-        """Mean of a metric over listeners."""
-        return float(self.metrics[metric].mean())
+        """Mean of a metric over the listeners that have a value; NaN if none has."""
+        values = self.metrics[metric]
+        known = values[~np.isnan(values)]
+        return float(known.mean()) if len(known) else float("nan")
+
+    @property
+    def exposure_gini(self) -> float:
+        """Popularity bias: Gini coefficient of the exposure over the catalog, in [0, 1)."""
+        return gini(self.exposure)
 
 
 @dataclass
@@ -56,7 +65,7 @@ class _Tally:
     listeners: list[Keys] = field(default_factory=list)
     metrics: list[dict[str, Doubles]] = field(default_factory=list)
     segments: list[dict[str, npt.NDArray[np.str_]]] = field(default_factory=list)
-    shown: set[int] = field(default_factory=set)
+    exposure: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,8 @@ def evaluate(
     catalog: Catalog,
     labels: Labels,
     shard_size: int,
+    *,
+    beyond: bool = False,
 ) -> list[Result]:
     """Let contenders rank for the same listeners and judge them by what was played.
 
@@ -128,23 +139,26 @@ def evaluate(
         Hits of the window.
     shard_size : int
         Listeners at a time.
+    beyond : bool
+        Also measure novelty, diversity and calibration.
 
     Returns
     -------
     list of Result
         In the order of the contenders, over the eligible listeners with a hit.
     """
-    tallies = {name: _Tally() for name in contenders}
-    n_catalog = sum(len(catalog.of_type(t)) for t in spec.item_types)
+    shelf = np.sort(np.concatenate([catalog.of_type(t) for t in spec.item_types]))
+    tallies = {name: _Tally(exposure=np.zeros(len(catalog.items), np.int64)) for name in contenders}
+    n_listeners = int(snapshot.manifest["rows"]["listener"]) if beyond else 0
     for shard in _shards_with_hits(snapshot, catalog, shard_size, labels):
         hits = shard_labels(spec, shard, labels)
         if len(hits.rows) == 0:
             continue
-        segments = segment(shard, hits.rows)
+        segments = segment(shard, hits.rows, spec)
         for name, contender in contenders.items():
-            _judge(tallies[name], spec, shard, hits, *contender(shard, hits.rows))
+            _judge(tallies[name], spec, shard, hits, *contender(shard, hits.rows), n_listeners)
             tallies[name].segments.append(segments)
-    return [_result(name, tally, n_catalog) for name, tally in tallies.items()]
+    return [_result(name, tally, shelf) for name, tally in tallies.items()]
 
 
 def _shards_with_hits(
@@ -156,8 +170,15 @@ def _shards_with_hits(
 
 
 def _judge(
-    tally: _Tally, spec: ModelSpec, shard: Shard, hits: ShardLabels, pairs: Pairs, scores: Floats
+    tally: _Tally,
+    spec: ModelSpec,
+    shard: Shard,
+    hits: ShardLabels,
+    pairs: Pairs,
+    scores: Floats,
+    n_listeners: int,
 ) -> None:
+    """Add one shard; ``n_listeners`` of the snapshot, 0 to leave out what is beyond accuracy."""
     pairs, _, ranks = rank(pairs, scores, spec.metric_k)
     numbers, n_relevant = np.unique(hits.listener * 8 + hits.daypart + 1, return_counts=True)
     at = find(numbers, pairs.listener * 8 + pairs.daypart.astype(np.int64) + 1)
@@ -165,41 +186,43 @@ def _judge(
     kept = pairs.take(listed)
     found = is_hit(hits, kept, shard.catalog)
     by_list = list_metrics(Ranked(at[listed], ranks[listed], found, n_relevant), spec.metric_k)
+    if n_listeners:
+        cards = Cards(at[listed], kept.item, len(numbers))
+        by_list |= _character(spec, shard, cards, numbers // 8, n_listeners)
     for metric, values in by_list.items():
         rows, by_list[metric] = mean_by(values, numbers // 8)
     tally.listeners.append(shard.listeners[rows])
     tally.metrics.append(by_list)
-    tally.shown.update(np.unique(kept.item).tolist())
+    tally.exposure += np.bincount(kept.item, minlength=len(tally.exposure))
 
 
-def _result(name: str, tally: _Tally, n_catalog: int) -> Result:
-    if not tally.listeners:
-        none = np.zeros(0, dtype=np.int32)
-        return Result(name, none, {m: np.zeros(0) for m in METRICS}, 0.0, {})
-    return Result(
-        name=name,
-        listeners=np.concatenate(tally.listeners),
-        metrics={m: np.concatenate([part[m] for part in tally.metrics]) for m in METRICS},
-        coverage=len(tally.shown) / max(n_catalog, 1),
-        segments={
-            s: np.concatenate([part[s] for part in tally.segments]) for s in tally.segments[0]
-        },
+def _character(
+    spec: ModelSpec, shard: Shard, cards: Cards, listeners: Rows, n_listeners: int
+) -> dict[str, Doubles]:
+    catalog = shard.catalog
+    own = np.concatenate([catalog.of_type(t) for t in spec.item_types])
+    # Listeners like tags that the shelf's items never have; those cannot be calibrated to.
+    possible = (catalog.item_tags[own] > 0).any(axis=0)
+    # A unit row squared is the taste's distribution over tags.
+    taste = np.where(possible, shard.listener_tags[listeners] ** 2, 0)
+    return list_character(
+        cards, catalog.columns["n_listeners"], n_listeners, catalog.item_tags, taste
     )
 
 
-def segment(shard: Shard, rows: Rows) -> dict[str, npt.NDArray[np.str_]]:
-    """Segments of listeners: market, tenure and activity.
-
-    Returns
-    -------
-    dict of str to str (n,)
-        ``tenure``: new (30 days or less), settled (90 or less), old. ``activity``: light (fewer
-        than 50 card plays in 28 days), medium, heavy (300 or more).
-    """
-    tenure = shard.columns["tenure_days"][rows]
-    plays = shard.columns["n_plays_28d"][rows]
-    return {
-        "market": np.array(shard.catalog.markets)[shard.markets[rows]],
-        "tenure": np.select([tenure <= 30, tenure <= 90], ["new", "settled"], "old"),
-        "activity": np.select([plays < 50, plays < 300], ["light", "medium"], "heavy"),
-    }
+def _result(name: str, tally: _Tally, shelf: Rows) -> Result:
+    exposure = tally.exposure[shelf]
+    if not tally.listeners:
+        none = np.zeros(0, dtype=np.int32)
+        return Result(name, none, {m: np.zeros(0) for m in METRICS}, 0.0, {}, exposure)
+    measured = [m for m in (*METRICS, *BEYOND) if m in tally.metrics[0]]
+    return Result(
+        name=name,
+        listeners=np.concatenate(tally.listeners),
+        metrics={m: np.concatenate([part[m] for part in tally.metrics]) for m in measured},
+        coverage=float((exposure > 0).sum()) / max(len(shelf), 1),
+        segments={
+            s: np.concatenate([part[s] for part in tally.segments]) for s in tally.segments[0]
+        },
+        exposure=exposure,
+    )

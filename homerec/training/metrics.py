@@ -79,7 +79,7 @@ def list_metrics(ranked: Ranked, k: int) -> dict[str, Doubles]:
 def mean_by(
     values: Doubles, groups: npt.NDArray[np.integer]
 ) -> tuple[npt.NDArray[np.integer], Doubles]:
-    """Mean of the values of each group.
+    """Mean of the values of each group; NaN values are left out.
 
     Parameters
     ----------
@@ -89,8 +89,10 @@ def mean_by(
     Returns
     -------
     integer (m,), float64 (m,)
-        The groups, ascending, and their means.
+        The groups, ascending, and their means; NaN for a group without a value.
     """
     names, at = np.unique(groups, return_inverse=True)
-    counts = np.bincount(at, minlength=len(names))
-    return names, np.bincount(at, weights=values, minlength=len(names)) / counts
+    known = ~np.isnan(values)
+    counts = np.bincount(at[known], minlength=len(names))
+    totals = np.bincount(at[known], weights=values[known], minlength=len(names))
+    return names, np.divide(totals, counts, out=np.full(len(names), np.nan), where=counts > 0)

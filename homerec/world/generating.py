@@ -29,7 +29,7 @@ from homerec.world.listening import (
 )  # fmt: skip
 from homerec.world.parameters import Parameters, load_parameters
 from homerec.world.population import People, Zones, make_people, make_zones
-from homerec.world.remembering import make_minds
+from homerec.world.remembering import Minds, make_minds
 from homerec.world.rules import make_rules
 from homerec.world.writing import Blocked, Inbox, listener_ids, make_blocked
 
@@ -215,6 +215,41 @@ def generate(
     logger.info("Generated %d events of %d listeners in %.1f s.", report.events,
                 report.listeners, seconds)  # fmt: skip
     return report
+
+
+def replay(
+    world: World, day: int, low: int = 0, high: int | None = None, threads: int | None = None
+) -> tuple[People, Minds]:
+    """Simulate the days before one without writing anything.
+
+    Parameters
+    ----------
+    world : World
+    day : int
+        Days since the world's start; what was in mind on that day's first instant is wanted.
+    low, high : int
+        Range of listener numbers, by default all.
+    threads : int, optional
+        Threads; by default one per core. It changes nothing but the time.
+
+    Returns
+    -------
+    People, Minds
+        The listeners, and what they have in mind after day - 1; the night's forgetting that
+        opens ``day`` is still to come. Those who are not registered yet have an empty mind.
+
+    Raises
+    ------
+    SettingsError
+        The day is outside the world.
+    """
+    if not 0 <= day <= world.p.calendar.days:
+        raise SettingsError(f"Day {day} is outside the world of {world.p.calendar.days} days.")
+    with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
+        chunk = _Chunk(world, 0, low, world.n_listeners if high is None else high, pool)
+        for past in range(day):
+            chunk._day(past)
+    return chunk.people, chunk.minds
 
 
 def _check_target(out: Path, may_replace: bool) -> None:

@@ -37,7 +37,7 @@ JUMP_CARDS: Final = 6
 SURFACE_NAMES: Final = ("home", "search", "library", "browse")
 SHELF_NAMES: Final = ("Popular shows", "Popular playlists", "Jump back in")
 #: How often a liked but unheard draw is put aside because it is familiar.
-_REDRAWS: Final = 4
+REDRAWS: Final = 4
 
 
 #: One event; times in microseconds since 1970, -1 for no context.
@@ -212,7 +212,7 @@ def _new_item(state: Any, scene: Any, person: Any, mind: Any, kind: int, opened:
             if find(mind, item) < 0:
                 return item, position
     item = -1
-    for _ in range(_REDRAWS):
+    for _ in range(REDRAWS):
         item = try_new(state, person, things, scene.rules, day, kind)
         if item < 0 or find(mind, item) < 0:
             break

@@ -81,10 +81,11 @@ class Truth:
             rows = np.flatnonzero(people["market"] == m)
             if len(rows):
                 some = people[rows]
-                accept = _affinity(p, catalog, some, low, high)
-                proposal = _proposal(catalog, today, some, m, kind)
-                tried = _accepted(proposal, accept, p.taste.attempts)
-                probability[rows] = self._with_home(tried, accept, today, m, kind)
+                accept = affinity(p, catalog, some, low, high)
+                proposed = proposal(catalog, today, some, m, kind)
+                tried = accepted(proposed, accept, p.taste.attempts)
+                cards = clicked(self.world, accept, today, m, kind)
+                probability[rows] = (1.0 - cards.sum(axis=1, keepdims=True)) * tried + cards
         items = np.array(catalog.item_ids()[low:high].to_pylist(), object)
         return items, probability
 
@@ -131,9 +132,18 @@ class Truth:
             )
         return day
 
+    def numbers(self, listener_ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Numbers of listeners, from 0, by their text ids.
+
+        Raises
+        ------
+        SettingsError
+            An unknown listener.
+        """
+        return np.array([self._number(text) for text in listener_ids], np.int64)
+
     def _people(self, listener_ids: Sequence[str]) -> People:
-        numbers = np.array([self._number(text) for text in listener_ids], np.int64)
-        return make_people(self.world.p, numbers, self.world.catalog.centres)
+        return make_people(self.world.p, self.numbers(listener_ids), self.world.catalog.centres)
 
     def _number(self, listener_id: str) -> int:
         digits = listener_id.removeprefix("listener-")
@@ -144,23 +154,6 @@ class Truth:
         raise SettingsError(
             f"{listener_id!r} is not a listener of this world of {self.world.n_listeners}."
         )
-
-    def _with_home(
-        self, tried: Doubles, accept: Doubles, today: Day, market: int, kind: int
-    ) -> Doubles:
-        """Add what comes from the popular cards of the old Home."""
-        p = self.world.p
-        if kind not in (PLAYLIST, SHOW):
-            return tried
-        share = np.diff(make_rules(p, 0)["position"][0], prepend=0.0)
-        clicked = np.zeros_like(tried)
-        for place, card in enumerate(today.cards[SHOW - kind, market]):
-            if card >= 0:
-                column = int(card - self.world.catalog.first[kind])
-                clicked[:, column] = share[place] * accept[:, column]
-        clicked *= p.home.open_ratio * p.home.click_ratio
-        total: Doubles = (1.0 - clicked.sum(axis=1, keepdims=True)) * tried + clicked
-        return total
 
 
 def truth(
@@ -189,7 +182,8 @@ def _kind(item_type: str) -> int:
     return ITEM_TYPES.index(item_type)
 
 
-def _affinity(p: Parameters, catalog: Catalog, people: People, low: int, high: int) -> Doubles:
+def affinity(p: Parameters, catalog: Catalog, people: People, low: int, high: int) -> Doubles:
+    """Probability that listeners accept the items low..high-1 of one type, float64 (n, n_items)."""
     space = int(low >= catalog.things.first_show)
     items = catalog.things.items[low:high]
     cosine = people["vector"][:, space].astype(np.float64) @ items["vector"].T.astype(np.float64)
@@ -201,7 +195,7 @@ def _affinity(p: Parameters, catalog: Catalog, people: People, low: int, high: i
     return result
 
 
-def _proposal(catalog: Catalog, today: Day, people: People, market: int, kind: int) -> Doubles:
+def proposal(catalog: Catalog, today: Day, people: People, market: int, kind: int) -> Doubles:
     """Probability of each item before acceptance: tag shares mixed with the weights of the day."""
     things = catalog.things
     low, high = int(catalog.first[kind]), int(catalog.first[kind + 1])
@@ -220,14 +214,44 @@ def _proposal(catalog: Catalog, today: Day, people: People, market: int, kind: i
     return result
 
 
-def _accepted(proposal: Doubles, accept: Doubles, attempts: int) -> Doubles:
+def accepted(proposed: Doubles, accept: Doubles, attempts: int) -> Doubles:
     """Probability of each item if refused proposals are redrawn, and the last is taken as it is."""
-    wanted = proposal * accept
+    wanted = proposed * accept
     share = wanted.sum(axis=1, keepdims=True)
     still = (1.0 - share) ** (attempts - 1)
     tries = np.divide(1.0 - still, share, out=np.zeros_like(share), where=share > 0)
-    result: Doubles = wanted * tries + proposal * still
+    result: Doubles = wanted * tries + proposed * still
     return result
+
+
+def clicked(world: World, accept: Doubles, today: Day, market: int, kind: int) -> Doubles:
+    """Probability that a try comes from each popular card of the old Home.
+
+    Parameters
+    ----------
+    world : World
+    accept : float64 (n, n_items)
+        Affinity for the items of the type.
+    today : Day
+    market, kind : int
+        Market and type.
+
+    Returns
+    -------
+    float64 (n, n_items)
+        All 0 for types that Home has no cards of.
+    """
+    out = np.zeros_like(accept)
+    if kind not in (PLAYLIST, SHOW):
+        return out
+    p = world.p
+    share = np.diff(make_rules(p, 0)["position"][0], prepend=0.0)
+    for place, card in enumerate(today.cards[SHOW - kind, market]):
+        if card >= 0:
+            column = int(card - world.catalog.first[kind])
+            out[:, column] = share[place] * accept[:, column]
+    out *= p.home.open_ratio * p.home.click_ratio
+    return out
 
 
 def _draws(p: Parameters, people: People, kind: int, day: int) -> Doubles:

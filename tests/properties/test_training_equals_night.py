@@ -25,8 +25,11 @@ def small(home: Path, **settings: object) -> Settings:
 
 
 def lighter(name: str, settings: Settings) -> object:
+    spec = spec_of(name, settings)
     return replace(
-        spec_of(name, settings),
+        spec,
+        # Two weeks at most: the world is short, and what is older than stage 1 has no factor.
+        ranker_windows=min(spec.ranker_windows, 14 // spec.label_window_days),
         ranker_parameters={"max_iter": 8, "min_samples_leaf": 5},
         negatives=15,
     )

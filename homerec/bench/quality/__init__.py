@@ -1,1 +1,1 @@
-"""Recommendation quality: both stages against tuned peers, and on worlds whose truth is known."""
+"""How good the models are: on demo worlds, whose truth is known, and on real data."""

@@ -1,7 +1,7 @@
 """How the podcasts model is set up for the real data: all of it chosen on validation alone.
 
-The sources' parameters come from the search that the peers had too, on the same validation pairs
-(30 random configurations each); rankers and features were chosen on those pairs as well.
+The sources' parameters were set by hand near what the peers' search and the reference figures
+found on the same validation pairs; rankers and features were chosen on those pairs as well.
 """
 
 from dataclasses import replace

@@ -13,13 +13,13 @@ from homerec.registry.artifacts import MANIFEST
 from homerec.registry.store import Registry
 from homerec.registry.version import Version
 from homerec.settings import Settings
-from homerec.training.evaluation import SEGMENTS
 from homerec.training.experiments.cell import Cell
 from homerec.training.experiments.keys import code_checksum, data_checksum, key_of
 from homerec.training.experiments.measures import check_metrics, metric_source
 from homerec.training.experiments.parameters import Configuration, configurations, resolved
 from homerec.training.experiments.reading import ExperimentFile
 from homerec.training.fitting import Plan
+from homerec.training.segments import segmentations
 
 BASELINE: Final = "baseline"
 CHAMPION: Final = "champion"
@@ -74,7 +74,7 @@ class Experiment:
     @property
     def segments(self) -> tuple[str, ...]:
         """Kinds of segments to show."""
-        return SEGMENTS if self.file.segments is None else self.file.segments
+        return segmentations(self.spec) if self.file.segments is None else self.file.segments
 
     def window(self, as_of: date) -> tuple[date, date]:
         """First day and end of the days that are judged before T."""
@@ -112,9 +112,10 @@ def plan_experiment(
         raise file.source.error(("model",), str(error)) from error
     check_metrics(file)
     for n, name in enumerate(file.segments or ()):
-        if name not in SEGMENTS:
+        if name not in segmentations(spec):
+            known = ", ".join(segmentations(spec))
             raise file.source.error(
-                ("segments", n), f"there is no segment {name}; known are {', '.join(SEGMENTS)}."
+                ("segments", n), f"there is no segment {name}; {spec.name} has {known}."
             )
     made = tuple(configurations(file, spec))
     validation, test = _dates(settings, file, spec)

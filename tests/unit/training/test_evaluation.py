@@ -13,8 +13,9 @@ from homerec.features.tables import Floats, Rows, Shard, load_catalog, load_shar
 from homerec.models import get_model
 from homerec.models.fitted import rank
 from homerec.models.spec import ModelSpec
-from homerec.training.evaluation import Result, evaluate, is_hit, segment, shard_labels
+from homerec.training.evaluation import Result, evaluate, is_hit, shard_labels
 from homerec.training.labels import Labels, read_labels
+from homerec.training.segments import segment
 from support.lake import build_lake, event, item, listener
 
 AS_OF = date(2026, 3, 10)

@@ -59,7 +59,7 @@ def test_a_mistake_in_form_is_named_with_its_line(text: str, message: str) -> No
         ("model: podcasts\nmetrics: ['os:getcwd']\ngrid: {als.alpha: [1]}",
          r"file.yaml:3: the metric os:getcwd cannot be called"),
         ("model: podcasts\nsegments: [moon]\ngrid: {als.alpha: [1]}",
-         r"file.yaml:3: there is no segment moon; known are market, tenure, activity"),
+         r"file.yaml:3: there is no segment moon; podcasts has market, tenure, activity, history"),
         ("model: podcasts\ngrid:\n  als.factor: [1]",
          r"file.yaml:4: als has no parameter factor; allowed are alpha, column"),
         ("model: podcasts\ngrid:\n  asl.factors: [1]", r"file.yaml:4: asl.factors is no parameter"),

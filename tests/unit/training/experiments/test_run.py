@@ -15,11 +15,12 @@ import pytest
 from homerec.errors import ExperimentError
 from homerec.features.snapshot import ensure_snapshot
 from homerec.lake import read_json, write_json
+from homerec.models import get_model, model_names
 from homerec.registry.bootstrap import paired_bootstrap
 from homerec.registry.store import Registry
 from homerec.settings import Settings
 from homerec.training.challenge import contender
-from homerec.training.evaluation import SEGMENTS, evaluate, segment
+from homerec.training.evaluation import evaluate
 from homerec.training.experiments import keys, pool
 from homerec.training.experiments.cell import read_result
 from homerec.training.experiments.keeping import Folders, Record, read_record, records
@@ -27,6 +28,7 @@ from homerec.training.experiments.planning import cells
 from homerec.training.experiments.rendering import render
 from homerec.training.fitting import Plan, SnapshotView, fit_model
 from homerec.training.labels import read_labels
+from homerec.training.segments import segment, segmentations
 from support.experiments import FILE, plan, run
 from support.lake import event, write_events
 
@@ -38,7 +40,8 @@ def test_segments_have_one_list_of_names(world: Settings, record: Record) -> Non
         world, ensure_snapshot(world, plan(world).snapshots()[0], writer="training")
     )
     shard = next(view.shards())
-    assert tuple(segment(shard, np.arange(3))) == SEGMENTS
+    for spec in (None, *(get_model(name, world) for name in model_names())):
+        assert tuple(segment(shard, np.arange(3), spec)) == segmentations(spec)
 
 
 def test_a_configuration_is_fitted_and_judged_as_training_does(

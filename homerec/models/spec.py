@@ -289,10 +289,16 @@ class ModelSpec:
                 changes[name] = replace(
                     self.baseline, parameters={**self.baseline.parameters, **value}
                 )
-            elif name in ("ranker_parameters", "drift_limits"):
-                changes[name] = {**getattr(self, name), **value}
+            elif name == "ranker_parameters":
+                kept = overrides.get("ranker", self.ranker) == self.ranker
+                changes[name] = {**(self.ranker_parameters if kept else {}), **value}
+            elif name == "drift_limits":
+                changes[name] = {**self.drift_limits, **value}
             else:
                 changes[name] = value
+        # Parameters belong to their ranker: another one starts from its own defaults.
+        if changes.get("ranker", self.ranker) != self.ranker:
+            changes.setdefault("ranker_parameters", {})
         return replace(self, **changes)
 
     def _new_limits(self, value: Mapping[str, Any]) -> GateLimits:

@@ -214,6 +214,9 @@ def test_features_are_numbers_or_missing(past: list[Row]) -> None:
         values = dict(zip(FEATURES, assemble(pairs, shard, list(FEATURES)).T, strict=True))
         assert not np.isinf(np.stack(list(values.values()))).any()
         for name, column in values.items():
-            if name.endswith(("_ratio", "share", "affinity")):
+            if name == "start_affinity":
+                # The logarithm of a probability.
+                assert np.nanmax(column) <= 1e-6
+            elif name.endswith(("_ratio", "share", "affinity")):
                 assert np.nanmin(column, initial=0) >= 0, name
                 assert np.nanmax(column, initial=0) <= 1 + 1e-6, name

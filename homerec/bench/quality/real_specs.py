@@ -39,6 +39,7 @@ def lastfm_spec(settings: Settings) -> ModelSpec:
     return replace(
         get_model("podcasts", replace(settings, models={})),
         label_window_days=PART_DAYS,
+        ranker_windows=1,
         metric_k=20,
         refit_sources=True,
         negatives=100,

@@ -96,13 +96,13 @@ def test_a_mistake_in_form_is_named_with_its_line(text: str, message: str) -> No
         ("model: podcasts\nrandom: {n: 2, space: {als.factors: {choice: []}}}",
          r"als.factors has nothing to choose from"),
         # Nothing but the model as it stands.
-        ("model: podcasts\ngrid: {ranker_windows: [1]}", r"there is nothing to compare"),
+        ("model: podcasts\ngrid: {ranker_windows: [2]}", r"there is nothing to compare"),
         ("model: podcasts\nas_of: {test: 2027-01-01}\ngrid: {als.alpha: [1]}",
          r"test is 2027-01-01, but the last events are of 2026-03-14; 2026-03-15 is the latest"),
         ("model: podcasts\nas_of: {validation: [2026-03-09]}\ngrid: {als.alpha: [1]}",
          r"overlaps with the test's, which begins 2026-03-08"),
         ("model: podcasts\nas_of: {validation: [2026-02-10]}\ngrid: {als.alpha: [1]}",
-         r"learns from events before 2026-01-27, and the first events are of 2026-02-01"),
+         r"learns from events before 2026-01-20, and the first events are of 2026-02-01"),
     ],
 )  # fmt: skip
 def test_a_name_that_there_is_not_is_named_with_what_is_allowed(

@@ -15,11 +15,10 @@ from support.processes import begun, children, listening, title
 from support.real_stack import AS_OF, MODELS, WEAK, Stack, until
 
 STAGES = ("candidates", "rank")
-#: One ALS factor and one stump cannot order anything.
+#: Trees whose leaves must be larger than the training set cannot order anything.
 HOPELESS = """
 [models.podcasts.ranker_parameters]
-max_iter = 1
-max_leaf_nodes = 2
+min_samples_leaf = 100000000
 [models.podcasts.sources.als]
 factors = 1
 """

@@ -22,6 +22,7 @@ from homerec.features.queries import (
     card_parameters,
     create_table,
     expose_lake,
+    number,
     with_card,
 )
 from homerec.features.rollups import Rollups
@@ -133,7 +134,7 @@ def compute_tables(
     }
     rows = {"decay": _create(connection, "decay", parameters)}
     blocks = [_EVERYONE] if rollups is None else listener_blocks(lake, rollups.rows)
-    for number, block in enumerate(blocks):
+    for at, block in enumerate(blocks):
         expose_lake(connection, lake, known_at, listeners, block)
         if rollups is None:
             _daily_from_events(connection, parameters)
@@ -144,11 +145,11 @@ def compute_tables(
         rows["listener_item"] = rows.get("listener_item", 0) + n_pairs
         _check_counts(connection)
         for name in _BY_LISTENER:
-            rows[name] = _create(connection, name, parameters, append=number > 0)
+            rows[name] = _create(connection, name, parameters, append=at > 0)
         if on_block is not None:
             on_block(connection)
         progress(
-            f"features {as_of}: listeners {number + 1} of {len(blocks)}, {n_pairs:,} rows of "
+            f"features {as_of}: listeners {at + 1} of {len(blocks)}, {n_pairs:,} rows of "
             "listener_item"
         )
     expose_lake(connection, lake, known_at, listeners)
@@ -187,11 +188,7 @@ def _create(
     if name == "listener_item":
         text = f"SELECT * FROM (\n{text}\n) ORDER BY listener, item"
     create_table(connection, name, text, parameters, append=append)
-    return _number(connection, f"SELECT count(*) FROM {name}")
-
-
-def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    return int(connection.execute(query).fetchall()[0][0])
+    return number(connection, f"SELECT count(*) FROM {name}")
 
 
 def _check_counts(connection: duckdb.DuckDBPyConnection) -> None:

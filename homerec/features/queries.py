@@ -81,6 +81,11 @@ def create_table(
     connection.execute(f"{head} {text}", used)
 
 
+def number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    """Run a query that gives one whole number."""
+    return int(connection.execute(query).fetchall()[0][0])
+
+
 def expose_lake(
     connection: duckdb.DuckDBPyConnection,
     lake: Lake,

@@ -28,13 +28,14 @@ import duckdb
 import pyarrow as pa
 
 from homerec.errors import SnapshotError
-from homerec.features.queries import Block, card_parameters, expose_lake, with_card
+from homerec.features.queries import Block, card_parameters, expose_lake, number, with_card
 from homerec.features.rollup_files import (
     batches_of,
     day_of,
     parts_of,
     write_rows,
 )
+from homerec.ingest.quoting import texts
 from homerec.lake import (
     Lake,
     checksum_text,
@@ -100,16 +101,12 @@ class Rollups:
         for name, files in (("daily_main", self.main), ("daily_rest", self.rest)):
             source = "rollup_rows"
             if files:
-                source = f"read_parquet({_names(files)}, hive_partitioning = false)"
+                source = f"read_parquet({texts(files)}, hive_partitioning = false)"
             else:
                 connection.execute(f"CREATE OR REPLACE TEMP TABLE {source} ({_COLUMNS})")
             connection.execute(
                 f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT r.* FROM {source} r {where}"
             )
-
-
-def _names(files: tuple[Path, ...]) -> str:
-    return "[" + ", ".join("'" + str(p).replace("'", "''") + "'" for p in files) + "]"
 
 
 def rollup_checksum() -> str:
@@ -300,7 +297,7 @@ class _Keeper:
             "EXCEPT SELECT content, duration_ms FROM contents))",
             {"ledger": str(self._ledger("contents"))},
         )
-        return _count(connection, "SELECT count(*) FROM changed_contents")
+        return number(connection, "SELECT count(*) FROM changed_contents")
 
     def _changed_zones(self, connection: duckdb.DuckDBPyConnection) -> int:
         """Make ``changed_zones``: from when to when a listener's zone is not the one of then."""
@@ -317,7 +314,7 @@ class _Keeper:
             "ANTI JOIN listener_zones n ON n.listener = o.listener",
             {"ledger": str(self._ledger("listener_zones"))},
         )
-        return _count(connection, "SELECT count(*) FROM changed_zones")
+        return number(connection, "SELECT count(*) FROM changed_zones")
 
     def _files_with(self, connection: duckdb.DuckDBPyConnection) -> list[str]:
         """Find the files with an event that ``changed_contents`` or ``changed_zones`` concerns."""
@@ -384,7 +381,3 @@ class _Keeper:
         for path in self.lake.rollups.rglob("*"):
             if path.is_file() and path not in keep:
                 path.unlink()
-
-
-def _count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    return int(connection.execute(query).fetchall()[0][0])

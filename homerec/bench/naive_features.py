@@ -49,7 +49,7 @@ def naive_features(
     by_date: dict[str, list[Path]] = {}
     for path in files:
         by_date.setdefault(path.parent.name, []).append(path)
-    # Date by date: with all events at once, 50 million need more than 22 GiB.
+    # Date by date: with all events at once, 51 million need more than 21 GiB.
     days = [_daily(_cards(_plays(of, listeners, moment, known))) for of in by_date.values()]
     daily = pd.concat(days, ignore_index=True)
     days.clear()

@@ -15,6 +15,7 @@ from typing import Final, Self
 from homerec.bench.measuring import Measured, apart
 from homerec.bench.report import say
 from homerec.database import embedded
+from homerec.features.pair_base import FOLD_DAYS
 from homerec.features.rollups import drop_rollups
 from homerec.features.snapshot import SnapshotInfo, ensure_snapshot
 from homerec.ingest import IngestReport, ingest
@@ -136,11 +137,20 @@ class Workbench:
         return apart(_snapshot, self.settings, self.as_of)
 
     def one_more_night(self) -> Measured[SnapshotInfo]:
-        """Compute the snapshot of as_of with the rollups that the night before has left."""
-        self.need_lake()
+        """Compute the snapshot of as_of with what the night before has left."""
         say("the night before, then one more")
+        return self._night_after(1)
+
+    def night_that_folds(self) -> Measured[SnapshotInfo]:
+        """Compute the snapshot of as_of with what a night has left that is due to be folded."""
+        say(f"the night {FOLD_DAYS} days before, then one that folds")
+        return self._night_after(FOLD_DAYS)
+
+    def _night_after(self, days: int) -> Measured[SnapshotInfo]:
+        self.need_lake()
         drop_rollups(self.settings)
-        apart(_snapshot, self.settings, self.as_of - timedelta(days=1), False)
+        for ago in sorted({days, 1}, reverse=True):
+            apart(_snapshot, self.settings, self.as_of - timedelta(days=ago), False)
         shutil.rmtree(self.lake.snapshot(self.as_of), ignore_errors=True)
         return apart(_snapshot, self.settings, self.as_of, False)
 

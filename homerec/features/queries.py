@@ -18,6 +18,7 @@ _OPTIONAL: Final = ("signup_picks", "availability", "contents")
 _KEYED: Final = ("listeners", "signup_picks")
 #: Listener keys from the first to before the second.
 Block = tuple[int, int]
+EVERYONE: Final[Block] = (-(2**31), 2**31)
 
 
 def card_parameters(
@@ -37,9 +38,14 @@ def card_parameters(
     return {
         "since": since,
         "as_of": until,
-        "known_at": known_at.astimezone(UTC).replace(tzinfo=None),
+        "known_at": instant(known_at),
         "events": [str(p) for p in files],
     }
+
+
+def instant(moment: datetime) -> datetime:
+    """Return an aware instant as the lake stores it: UTC, without an offset."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def with_card(text: str) -> str:

@@ -6,9 +6,16 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from homerec.errors import SnapshotError
 from homerec.features.compute import compute_tables
+from homerec.features.listener_items import listener_items, played_keys
+from homerec.features.pair_sources import EventPairs
+from homerec.features.rollup_files import day_of
 from homerec.features.snapshot import SnapshotInfo, event_files
 from homerec.lake import Lake, connect
 from homerec.settings import Settings
@@ -18,6 +25,8 @@ logger = logging.getLogger(__name__)
 #: Tables whose rows depend on one listener alone, so that a sample of listeners reproduces them.
 _TABLES: Final = ("listener_item", "listener", "listener_tag", "pick")
 _MAX_NAMED: Final = 3
+#: Of more listeners than this all pairs are read.
+_MAX_RANGES: Final = 100
 
 
 def verify_snapshot(settings: Settings, info: SnapshotInfo, n_rows: int = 1_000) -> int:
@@ -43,6 +52,7 @@ def verify_snapshot(settings: Settings, info: SnapshotInfo, n_rows: int = 1_000)
     """
     lake = Lake(settings.home)
     files = event_files(settings, info.as_of)
+    source = EventPairs(files, min(map(day_of, files)), info.as_of, info.known_at)
     with connect(settings) as connection, TemporaryDirectory() as scratch:
         sample = f"{scratch}/listeners.parquet"
         _choose(connection, info, lake, n_rows, sample)
@@ -51,7 +61,7 @@ def verify_snapshot(settings: Settings, info: SnapshotInfo, n_rows: int = 1_000)
             lake,
             info.as_of,
             info.known_at,
-            files,
+            source,
             progress=logger.debug,
             listeners=sample,
         )
@@ -68,19 +78,17 @@ def _choose(
     target: str,
 ) -> None:
     """Write the lake's rows of listeners who together have n_rows pairs; others each night."""
+    listeners, counts = np.unique(played_keys(info) >> 32, return_counts=True)
+    connection.register("counted", pa.table({"listener": listeners, "n": counts}))
     connection.execute(
         "CREATE TEMP TABLE chosen AS "
         "SELECT listener FROM ("
-        "  SELECT listener, sum(count(*)) OVER ("
+        "  SELECT listener, sum(n) OVER ("
         "    ORDER BY md5(CAST(listener AS VARCHAR) || $salt)"
         "    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before"
-        "  FROM read_parquet($pairs) GROUP BY listener"
+        "  FROM counted"
         ") WHERE coalesce(before, 0) < $n_rows",
-        {
-            "pairs": str(info.path("listener_item")),
-            "salt": info.as_of.isoformat(),
-            "n_rows": n_rows,
-        },
+        {"salt": info.as_of.isoformat(), "n_rows": n_rows},
     )
     connection.execute(
         "COPY (SELECT l.* FROM read_parquet($listeners) l SEMI JOIN chosen USING (listener)) "
@@ -89,13 +97,29 @@ def _choose(
     )
 
 
+def _logged(
+    connection: duckdb.DuckDBPyConnection, info: SnapshotInfo, table: str, sample: str
+) -> str:
+    """Name the logged rows of the chosen listeners."""
+    if table != "listener_item":
+        return (
+            f"(SELECT t.* FROM read_parquet('{info.path(table)}', hive_partitioning = false) t "
+            f"SEMI JOIN read_parquet('{sample}') s ON s.listener = t.listener)"
+        )
+    chosen = pq.read_table(sample, columns=["listener"])["listener"].unique().sort().to_pylist()
+    if len(chosen) > _MAX_RANGES:
+        rows = listener_items(info)
+        rows = rows.filter(pc.is_in(rows["listener"], pa.array(chosen, pa.int32())))
+    else:
+        rows = pa.concat_tables([listener_items(info, key, key + 1) for key in chosen])
+    connection.register("logged_items", rows)
+    return "(FROM logged_items)"
+
+
 def _compare(
     connection: duckdb.DuckDBPyConnection, info: SnapshotInfo, table: str, sample: str
 ) -> int:
-    logged = (
-        f"(SELECT t.* FROM read_parquet('{info.path(table)}', hive_partitioning = false) t "
-        f"SEMI JOIN read_parquet('{sample}') s ON s.listener = t.listener)"
-    )
+    logged = _logged(connection, info, table, sample)
     names = connection.execute(f"SELECT * FROM {logged} LIMIT 0").description or []
     columns = ", ".join(f'"{name[0]}"' for name in names)
     fresh = (

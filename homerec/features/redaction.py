@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from homerec.errors import SnapshotError
+from homerec.features.listener_items import played_keys
 from homerec.features.snapshot import SnapshotInfo, _fingerprint, event_files, load_snapshot
 from homerec.lake import Lake, checksum, write_json
 from homerec.settings import Settings
@@ -61,6 +62,7 @@ def restamp(settings: Settings, day: date, *, current: bool) -> dict[str, int]:
         for name in counts
         if info.path(name).exists()
     }
+    found["listener_item"] = len(played_keys(info))
     removed = {name: counts[name] - n for name, n in found.items() if n != counts[name]}
     sums = _checksums(info.folder, manifest)
     stamp = _fingerprint(settings, event_files(settings, day)) if current else None

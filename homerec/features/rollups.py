@@ -16,10 +16,11 @@ kept apart, each with the instant of its arrival.
 
 import logging
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,8 @@ import duckdb
 import pyarrow as pa
 
 from homerec.errors import SnapshotError
+from homerec.features.pair_base import base_files
+from homerec.features.pairs import SCHEMA
 from homerec.features.queries import Block, card_parameters, expose_lake, number, with_card
 from homerec.features.rollup_files import (
     batches_of,
@@ -53,6 +56,7 @@ logger = logging.getLogger(__name__)
 _WORKERS: Final = 2
 _ATTEMPTS: Final = 5
 _FOREVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: What rollups depend on beside events: columns of tables of :func:`expose_lake`.
 _LEDGERS: Final = {
     "listener_zones": "listener, zone_from, zone_to, time_zone",
@@ -60,7 +64,7 @@ _LEDGERS: Final = {
 }
 _COLUMNS: Final = (
     "listener INTEGER, item INTEGER, day DATE, late_at TIMESTAMP, n_plays INTEGER, "
-    "ms_played BIGINT, n_night INTEGER, n_morning INTEGER, n_afternoon INTEGER, "
+    "ms_played BIGINT, n_morning INTEGER, n_afternoon INTEGER, "
     "n_evening INTEGER, n_weekend INTEGER, first_at TIMESTAMP, last_at TIMESTAMP, "
     "duration_ms BIGINT, heard_ms BIGINT"
 )
@@ -73,32 +77,82 @@ class Rollups:
     Attributes
     ----------
     main : tuple of Path
-        One file per date; none of its rows is late and none has its key twice.
+        Files without a late arrival.
     rest : tuple of Path
-        All others: late arrivals and further files of a date.
-    rows : int
-        Of ``main``.
+        Late arrivals.
+    more : tuple of Path
+        Late arrivals of which those before ``more_since`` do not count.
+    more_since : datetime
+        Aware.
+    made : dict of str to int
+        Which rollup of which event file this is: another number, another rollup.
+    all_made : dict of str to int
+        The same of every rollup that is kept, whatever its date.
+    rows : dict of str to int
+        Daily rows by rollup, those of ``more`` left out.
     """
 
     main: tuple[Path, ...]
     rest: tuple[Path, ...]
-    rows: int
+    more: tuple[Path, ...]
+    more_since: datetime
+    made: dict[str, int]
+    all_made: dict[str, int]
+    rows: dict[str, int]
 
-    def expose(
-        self, connection: duckdb.DuckDBPyConnection, since: date, until: date, block: Block
-    ) -> None:
-        """Make the rows of the days in [since, until) and of a block readable by name.
+    @property
+    def n_rows(self) -> int:
+        """Daily rows of all."""
+        return sum(self.rows.values())
+
+    def beyond(self, made: Mapping[str, int], known_at: datetime) -> "Rollups":
+        """Leave out what was read from some rollups at some time.
+
+        Parameters
+        ----------
+        made : mapping of str to int
+            All of them are among these rollups.
+        known_at : datetime
+            Arrivals before it were read.
+        """
+
+        def fresh(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+            return tuple(p for p in paths if _key_of_rollup(p) not in made)
+
+        new_rest = fresh(self.rest)
+        more = tuple(p for p in self.rest if p not in new_rest)
+        rows = {key: n for key, n in self.rows.items() if key not in made}
+        return replace(
+            self, main=fresh(self.main), rest=new_rest, more=more, more_since=known_at, rows=rows
+        )
+
+    def of_days(self, first: date, end: date) -> "Rollups":
+        """Leave only those of days in [first, end)."""
+
+        def mine(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+            return tuple(p for p in paths if first <= day_of(p) < end)
+
+        paths = tuple(map(mine, (self.main, self.rest, self.more)))
+        keys = {_key_of_rollup(p) for of in paths for p in of}
+        made, rows = (
+            {key: n for key, n in of.items() if key in keys} for of in (self.made, self.rows)
+        )
+        main, rest, more = paths
+        return replace(self, main=main, rest=rest, more=more, made=made, rows=rows)
+
+    def expose(self, connection: duckdb.DuckDBPyConnection, block: Block) -> None:
+        """Make the rows of a block of listeners readable by name.
 
         Parameters
         ----------
         connection : duckdb.DuckDBPyConnection
-            Receives the views ``daily_main`` and ``daily_rest`` that ``known.sql`` reads.
-        since, until : date
+            Receives the views ``daily_main``, ``daily_rest`` and ``daily_more`` of ``known.sql``.
         block : (int, int)
         """
         where = f"WHERE listener >= {block[0]} AND listener < {block[1]}"
-        where += f" AND day >= DATE '{since}' AND day < DATE '{until}'"
-        for name, files in (("daily_main", self.main), ("daily_rest", self.rest)):
+        for name, files in (
+            ("daily_main", self.main), ("daily_rest", self.rest), ("daily_more", self.more),
+        ):  # fmt: skip
             source = "rollup_rows"
             if files:
                 source = f"read_parquet({texts(files)}, hive_partitioning = false)"
@@ -110,8 +164,9 @@ class Rollups:
 
 
 def rollup_checksum() -> str:
-    """SHA-256 over the SQL that rollups are made with."""
-    return checksum_text([read_sql("features/card.sql"), read_sql("features/daily.sql"), _COLUMNS])
+    """SHA-256 over the SQL that rollups are made with, and the form of the kept pairs."""
+    parts = [read_sql("features/card.sql"), read_sql("features/daily.sql"), _COLUMNS, str(SCHEMA)]
+    return checksum_text(parts)
 
 
 def drop_rollups(settings: Settings) -> None:
@@ -170,6 +225,10 @@ def _late(lake: Lake, key: str) -> Path:
     return lake.rollups / f"{key}.late.parquet"
 
 
+def _key_of_rollup(path: Path) -> str:
+    return f"{path.parent.name}/{path.name.removesuffix('.parquet').removesuffix('.late')}"
+
+
 def _new_index() -> dict[str, Any]:
     return {
         "sql": rollup_checksum(),
@@ -204,17 +263,14 @@ def _is_current(lake: Lake, index: dict[str, Any], path: Path) -> bool:
 
 def _resolve(lake: Lake, index: dict[str, Any], files: list[Path]) -> Rollups:
     entries = {_key(p): index["files"][_key(p)] for p in files}
-    largest: dict[str, str] = {}
-    for key, entry in sorted(entries.items(), key=lambda pair: (-pair[1]["rows"], pair[0])):
-        if entry["rows"]:
-            largest.setdefault(key.partition("/")[0], key)
-    chosen = set(largest.values())
-    rest = [_main(lake, k) for k, e in sorted(entries.items()) if e["rows"] and k not in chosen]
-    rest += [_late(lake, k) for k, e in sorted(entries.items()) if e["late_rows"]]
     return Rollups(
-        tuple(_main(lake, k) for k in sorted(chosen)),
-        tuple(rest),
-        sum(entries[k]["rows"] for k in chosen),
+        tuple(_main(lake, k) for k, e in sorted(entries.items()) if e["rows"]),
+        tuple(_late(lake, k) for k, e in sorted(entries.items()) if e["late_rows"]),
+        (),
+        _LONG_AGO,
+        {key: entry["made"] for key, entry in entries.items()},
+        {key: entry["made"] for key, entry in index["files"].items()},
+        {key: entry["rows"] + entry["late_rows"] for key, entry in entries.items()},
     )
 
 
@@ -354,10 +410,12 @@ class _Keeper:
     def _roll(self, connection: duckdb.DuckDBPyConnection, batch: list[Path]) -> dict[str, Any]:
         """Write the rollups of files of different dates; return their entries of the index."""
         stamps = {_key(p): _stamp(p) for p in batch}
+        made = time.time_ns()
         rows = self._daily(connection, batch)
         by_day = {day_of(p): _key(p) for p in batch}
         entries: dict[str, Any] = {
-            _key(p): {"stamp": stamps[_key(p)], "rows": 0, "late_rows": 0} for p in batch
+            _key(p): {"stamp": stamps[_key(p)], "made": made, "rows": 0, "late_rows": 0}
+            for p in batch
         }
         for day, is_late, part in parts_of(rows):
             key = by_day.get(day)
@@ -376,6 +434,7 @@ class _Keeper:
     def _sweep(self) -> None:
         """Remove what the index no longer names."""
         keep = {self.lake.rollups / "index.json", *(self._ledger(t) for t in _LEDGERS)}
+        keep |= set(base_files(self.lake))
         for key in self.index["files"]:
             keep |= {_main(self.lake, key), _late(self.lake, key)}
         for path in self.lake.rollups.rglob("*"):

@@ -15,9 +15,12 @@ import duckdb
 
 from homerec import __version__
 from homerec.errors import EmptyInput, SnapshotError
-from homerec.features.compute import SQL_FILES, TABLES, compute_tables, pair_writer
-from homerec.features.queries import LAKE_TABLES
-from homerec.features.rollups import drop_rollups, rolled
+from homerec.features import pair_kernels
+from homerec.features.compute import SQL_FILES, TABLES, compute_tables
+from homerec.features.pair_sources import known_rows
+from homerec.features.queries import EVERYONE, LAKE_TABLES
+from homerec.features.rollups import Rollups, drop_rollups, rolled
+from homerec.features.snapshot_pairs import SnapshotPairs
 from homerec.lake import (
     Lake,
     at_work,
@@ -46,7 +49,8 @@ class SnapshotInfo:
     Attributes
     ----------
     folder : Path
-        Holds one Parquet file per table and ``manifest.json``.
+        Holds one Parquet file per table, two Arrow files in place of ``listener_item`` (see
+        :mod:`homerec.features.listener_items`) and ``manifest.json``.
     as_of : date
         Events strictly before this date, 00:00 UTC, count.
     manifest : dict
@@ -75,8 +79,9 @@ class SnapshotInfo:
 
 
 def sql_checksum() -> str:
-    """SHA-256 over the feature SQL: snapshots of other SQL are not comparable."""
-    return checksum_text([read_sql(f"features/{name}.sql") for name in SQL_FILES])
+    """SHA-256 over what defines features: snapshots of other definitions are not comparable."""
+    loops = Path(pair_kernels.__file__).read_text(encoding="utf-8")
+    return checksum_text([*(read_sql(f"features/{name}.sql") for name in SQL_FILES), loops])
 
 
 def default_known_at(settings: Settings, as_of: date) -> datetime:
@@ -220,11 +225,8 @@ def _build(
         connect(settings) as connection,
         atomic_folder(lake.snapshot(as_of)) as folder,
     ):
-        with pair_writer(folder / "listener_item.parquet") as on_block:
-            rows = compute_tables(
-                connection, lake, as_of, known_at, files, progress,
-                rollups=rollups, on_block=on_block,
-            )  # fmt: skip
+        with SnapshotPairs(lake, rollups, as_of, known_at, folder, settings.history_days) as pairs:
+            rows = compute_tables(connection, lake, as_of, known_at, pairs.source, progress)
         for name, key in TABLES.items():
             if name != "listener_item":
                 connection.execute(
@@ -232,16 +234,13 @@ def _build(
                     f"TO '{folder / f'{name}.parquet'}' "
                     f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})"
                 )
-        days = connection.execute(
-            "SELECT CAST(min(day) AS VARCHAR), CAST(max(day) AS VARCHAR) FROM known"
-        ).fetchone()
         manifest = {
             "as_of": as_of.isoformat(),
             "known_at": known_at.isoformat(),
             "rows": rows,
-            "first_day": days[0] if days else None,
-            "last_day": days[1] if days else None,
-            "volumes": _volumes(connection, as_of),
+            "first_day": pairs.days[0],
+            "last_day": pairs.days[1],
+            "volumes": _volumes(connection, rollups, as_of, known_at),
             "sql_checksum": sql_checksum(),
             "input_fingerprint": _fingerprint(settings, files),
             "writer": writer,
@@ -252,12 +251,17 @@ def _build(
     return SnapshotInfo(lake.snapshot(as_of), as_of, manifest)
 
 
-def _volumes(connection: duckdb.DuckDBPyConnection, as_of: date) -> dict[str, int]:
+def _volumes(
+    connection: duckdb.DuckDBPyConnection, rollups: Rollups, as_of: date, known_at: datetime
+) -> dict[str, int]:
     """Card plays of the last day, by market and in all: what a normalised distance cannot see."""
+    rows = known_rows(
+        connection, rollups.of_days(as_of - timedelta(days=1), as_of), known_at, EVERYONE
+    )
+    connection.register("last_day", rows)
     counts = connection.execute(
-        "SELECT l.market, sum(d.n_plays) FROM known d JOIN listeners l USING (listener) "
-        "WHERE d.day = CAST($as_of AS DATE) - 1 GROUP BY l.market ORDER BY l.market",
-        {"as_of": as_of},
+        "SELECT l.market, sum(d.n_plays) FROM last_day d JOIN listeners l USING (listener) "
+        "GROUP BY l.market ORDER BY l.market"
     ).fetchall()
     volumes = {f"plays_{market}": int(n) for market, n in counts}
     volumes["plays"] = sum(volumes.values())

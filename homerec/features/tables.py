@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from scipy import sparse
 
 from homerec.columns import ITEM_TYPES
+from homerec.features.listener_items import listener_items
 from homerec.features.snapshot import SnapshotInfo
 
 Keys = npt.NDArray[np.int32]
@@ -277,12 +278,12 @@ def load_shard(snapshot: SnapshotInfo, catalog: Catalog, low: int, high: int) ->
     within = (pc.field("listener") >= low) & (pc.field("listener") < high)
     tables = {
         name: pq.read_table(snapshot.path(name), filters=within)
-        for name in ("listener", "listener_item", "listener_tag", "pick")
+        for name in ("listener", "listener_tag", "pick")
     }
     listener = tables["listener"]
     keys = _key_column(listener, "listener")
 
-    pair = tables["listener_item"]
+    pair = listener_items(snapshot, low, high)
     pair_listener, pair_item = _pair_rows(pair, keys, catalog)
     known = (pair_listener >= 0) & (pair_item >= 0)
     tag = tables["listener_tag"]

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
+import pyarrow as pa
 
 from homerec.columns import LISTENER_ID
+from homerec.forget.arrow import Rewritten, purge_arrow
 from homerec.forget.parquet import purge_npz, purge_parquet
 from homerec.forget.report import Finding, What
 from homerec.forget.sources import Producers
@@ -47,6 +49,8 @@ class FileSearch:
     skipped : set of Path
         Files and folders that are handled elsewhere.
     findings : list of Finding
+    rewritten : dict of int to Path
+        Arrow files that were rewritten, by the number that each had on disk.
     """
 
     home: Path
@@ -56,6 +60,7 @@ class FileSearch:
     apply: bool
     skipped: set[Path]
     findings: list[Finding] = field(default_factory=list)
+    rewritten: Rewritten = field(default_factory=dict)
 
     def run(self, progress: Callable[[str], None]) -> list[Finding]:
         """Go through every file; returns what was found."""
@@ -90,7 +95,13 @@ class FileSearch:
         inner = Path(*relative.parts[1:]) if len(relative.parts) > 1 else relative
         try:
             counts = self._purge(path, area, inner)
-        except (*READ_ERRORS, duckdb.Error, ValueError, zipfile.BadZipFile) as error:
+        except (
+            *READ_ERRORS,
+            duckdb.Error,
+            pa.ArrowException,
+            ValueError,
+            zipfile.BadZipFile,
+        ) as error:
             counts = self._unreadable(path, area, error)
         self.findings += [Finding(area, str(inner), what, n) for what, n in counts.items()]
 
@@ -101,6 +112,8 @@ class FileSearch:
             return self._producers_file(path, area, inner, stem)
         if stem in (".parquet", ".pq"):
             return self._parquet(path, set_aside=area == "quarantine")
+        if stem == ".arrow":
+            return purge_arrow(path, self.targets, self.rewritten, apply=self.apply)
         if area == "artifacts" and "verdicts" not in inner.parts:
             return self._frozen(path)
         if stem == ".npz":

@@ -2,8 +2,10 @@
 """What stands in a data report, computed: JSON-ready values, no person's id among them."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import duckdb
@@ -11,11 +13,12 @@ import pyarrow.parquet as pq
 
 from homerec.columns import DAYPARTS
 from homerec.features.compute import TABLES
+from homerec.features.listener_items import some_listener_items
 from homerec.features.snapshot import SnapshotInfo
 from homerec.ingest.contracts import CONTRACTS
 from homerec.ingest.quoting import text, texts
 from homerec.lake import Lake, connect, read_json
-from homerec.report.profiling import TableProfile, profile_files
+from homerec.report.profiling import SAMPLE_ROWS, TableProfile, profile_files
 from homerec.settings import Settings
 
 #: Days of the lake, and of snapshots, that are shown beside the newest.
@@ -162,9 +165,10 @@ def snapshot_data(settings: Settings, info: SnapshotInfo) -> dict[str, Any]:
     started = time.perf_counter()
     with connect(settings) as connection:
         tables = {
-            name: profile_files(connection, [info.path(name)])
+            name: _profile_pairs(settings, connection, info)
+            if name == "listener_item"
+            else profile_files(connection, [info.path(name)])
             for name in TABLES
-            if info.path(name).exists()
         }
         markets = _grouped(connection, info.path("listener"), "market")
         types = _grouped(connection, info.path("item"), "type")
@@ -189,6 +193,19 @@ def snapshot_data(settings: Settings, info: SnapshotInfo) -> dict[str, Any]:
         "tables": {name: profile.to_json() for name, profile in tables.items()},
         "seconds": round(time.perf_counter() - started, 3),
     }
+
+
+def _profile_pairs(
+    settings: Settings, connection: duckdb.DuckDBPyConnection, info: SnapshotInfo
+) -> TableProfile:
+    """Profile ``listener_item``; of a large one, the pairs of some ranges of listeners."""
+    rows = int(info.manifest["rows"]["listener_item"])
+    scratch = settings.home / "tmp"
+    scratch.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=scratch) as folder:
+        part = Path(folder) / "listener_item.parquet"
+        pq.write_table(some_listener_items(info, SAMPLE_ROWS), part)
+        return replace(profile_files(connection, [part]), rows=rows)
 
 
 def _grouped(connection: duckdb.DuckDBPyConnection, path: Path, by: str) -> list[list[Any]]:

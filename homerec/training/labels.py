@@ -6,7 +6,10 @@ from datetime import date, timedelta
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
+from homerec.features.listener_items import played_keys
+from homerec.features.pairs import split_keys
 from homerec.features.queries import card_parameters, create_table, expose_lake, with_card
 from homerec.features.snapshot import SnapshotInfo, default_known_at
 from homerec.features.tables import Keys
@@ -76,7 +79,8 @@ def read_labels(settings: Settings, spec: ModelSpec, snapshot: SnapshotInfo) -> 
     }
     with connect(settings) as connection:
         expose_lake(connection, lake, known_at)
-        connection.read_parquet(str(snapshot.path("listener_item"))).create_view("history")
+        listener, item = split_keys(played_keys(snapshot))
+        connection.register("history", pa.table({"listener": listener, "item": item}))
         create_table(
             connection, "label", with_card(read_sql(f"labels/{spec.label}.sql")), parameters
         )

@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from homerec.compiling import compiled, entry_point
 from homerec.world.catalog import PLAYLIST, SHOW, Catalog, Floats, Ints
-from homerec.world.compiling import compiled, entry_point
 from homerec.world.parameters import Parameters
 from homerec.world.randomness import uniform
 

@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from homerec.compiling import compiled, entry_point
 from homerec.world.attraction import affinity, click_card, try_new
-from homerec.world.compiling import compiled, entry_point
 from homerec.world.playing import arrival_ms, next_content, played_ms
 from homerec.world.randomness import (
     BEGINNING,

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from homerec.columns import CARD_PLAY_MIN_MS
-from homerec.world.compiling import compiled
+from homerec.compiling import compiled
 from homerec.world.randomness import exponential, uniform
 
 _MIN_MS = CARD_PLAY_MIN_MS

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
+from homerec.compiling import compiled, entry_point
 from homerec.world.catalog import DAY_S, Floats, languages, tag_popularity
-from homerec.world.compiling import compiled, entry_point
 from homerec.world.parameters import Parameters
 from homerec.world.randomness import (
     PERSON,

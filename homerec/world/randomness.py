@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from homerec.world.compiling import compiled
+from homerec.compiling import compiled
 
 #: A stream's state. Compiled code hands on ``states[0]``: unlike an array, a record is not
 #: reference-counted, which made the simulation several times faster.

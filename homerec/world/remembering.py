@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from homerec.world.compiling import compiled
+from homerec.compiling import compiled
 from homerec.world.randomness import uniform
 from homerec.world.rules import RATES
 

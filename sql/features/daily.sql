@@ -5,7 +5,7 @@
 --                                        row counts iff late_at is null or before known_at
 --           n_plays                      card plays
 --           ms_played                    milliseconds
---           n_night .. n_evening         card plays by local daypart
+--           n_morning .. n_evening       card plays by local daypart; the others are at night
 --           n_weekend                    card plays on a local Saturday or Sunday
 --           first_at, last_at            UTC time of the first and last card play of that day
 --           duration_ms, heard_ms        milliseconds of the contents whose duration is known, and what was heard
@@ -54,10 +54,6 @@ SELECT
     late_at,
     CAST(n_plays AS INTEGER) AS n_plays,
     CAST(ms_played AS BIGINT) AS ms_played,
-    CAST(
-        n_plays - by_daypart % 2097152 - by_daypart // 2097152 % 2097152
-        - by_daypart // 4398046511104 AS INTEGER
-    ) AS n_night,
     CAST(by_daypart % 2097152 AS INTEGER) AS n_morning,
     CAST(by_daypart // 2097152 % 2097152 AS INTEGER) AS n_afternoon,
     CAST(by_daypart // 4398046511104 AS INTEGER) AS n_evening,

@@ -13,7 +13,7 @@
 --                                                          28, both + 1
 --           completion_ratio                               share heard of the contents whose duration is known
 --           days_since_last                                days since anybody's last card play
--- params  : tables item_part (one row or more per item and market)
+-- params  : $as_of; table item_part (one row or more per item and market)
 WITH total AS (
     SELECT
         item,
@@ -33,7 +33,7 @@ WITH total AS (
         sum(fixed_60d) AS fixed_60d,
         sum(duration_ms) AS duration_ms,
         sum(heard_ms) AS heard_ms,
-        min(days_since_last) AS days_since_last
+        max(last_at) AS last_at
     FROM item_part
     GROUP BY item, market
 )
@@ -58,5 +58,7 @@ SELECT
     CAST(CAST(fixed_60d AS DOUBLE) / 1073741824 AS FLOAT) AS decay_60d,
     CAST((n_plays_7d + 1) / (n_plays_28d / 4 + 1) AS FLOAT) AS play_trend,
     CAST(CASE WHEN duration_ms > 0 THEN heard_ms / duration_ms END AS FLOAT) AS completion_ratio,
-    CAST(days_since_last AS FLOAT) AS days_since_last
+    CAST(
+        epoch_ms(CAST($as_of AS TIMESTAMP) - last_at) / 86400000.0 AS FLOAT
+    ) AS days_since_last
 FROM total

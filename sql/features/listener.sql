@@ -20,7 +20,7 @@
 --                                        days, null if none
 --           start_ratio                  share of the items played in the last 28 days that were new then
 --           completion_ratio             share heard of the contents whose duration is known, null if of none
--- params  : $as_of; tables listeners, items, listener_item, signup_picks
+-- params  : $as_of; tables listeners, items, pair, signup_picks
 WITH played AS (
     SELECT
         li.listener,
@@ -28,21 +28,21 @@ WITH played AS (
         sum(li.n_plays_7d) AS n_plays_7d,
         sum(li.n_plays_28d) AS n_plays_28d,
         count(*) AS n_items,
-        min(li.days_since_last) AS days_since_last,
-        sum(li.n_night) AS n_night,
+        max(li.last_at) AS last_at,
+        sum(li.n_plays - li.n_morning - li.n_afternoon - li.n_evening) AS n_night,
         sum(li.n_morning) AS n_morning,
         sum(li.n_afternoon) AS n_afternoon,
         sum(li.n_evening) AS n_evening,
         sum(li.n_weekend) AS n_weekend,
         count(*) FILTER (i.type = 'show') AS n_shows,
         count(*) FILTER (i.type = 'playlist') AS n_playlists,
-        count(*) FILTER (i.type = 'show' AND li.days_since_first <= 28) AS show_starts_28d,
+        count(*) FILTER (i.type = 'show' AND li.first_at >= CAST($as_of AS TIMESTAMP) - INTERVAL 28 DAY) AS show_starts_28d,
         count(*) FILTER (
-            i.type = 'playlist' AND li.days_since_first <= 28
+            i.type = 'playlist' AND li.first_at >= CAST($as_of AS TIMESTAMP) - INTERVAL 28 DAY
         ) AS playlist_starts_28d,
         coalesce(sum(li.n_plays) FILTER (i.type = 'show'), 0) AS show_plays,
         coalesce(sum(li.n_plays) FILTER (i.type = 'playlist'), 0) AS playlist_plays
-    FROM listener_item AS li
+    FROM pair AS li
     INNER JOIN items AS i ON i.item = li.item
     GROUP BY li.listener
 ),
@@ -54,15 +54,17 @@ active AS (
         bit_or(days_56) // greatest(bit_or(days_56) & -bit_or(days_56), 1) AS up_to_last,
         sum(duration_ms) AS duration_ms,
         sum(heard_ms) AS heard_ms,
-        count(*) FILTER (days_since_last <= 28) AS n_items_28d,
-        count(*) FILTER (days_since_first <= 28) AS n_starts_28d
-    FROM listener_item
+        count(*) FILTER (last_at >= CAST($as_of AS TIMESTAMP) - INTERVAL 28 DAY) AS n_items_28d,
+        count(*) FILTER (
+            first_at >= CAST($as_of AS TIMESTAMP) - INTERVAL 28 DAY
+        ) AS n_starts_28d
+    FROM pair
     GROUP BY listener
 ),
 
 language_weight AS (
     SELECT li.listener, i.language, sum(li.fixed_60d) AS weight
-    FROM listener_item AS li
+    FROM pair AS li
     INNER JOIN items AS i ON i.item = li.item
     WHERE i.language IS NOT NULL
     GROUP BY li.listener, i.language
@@ -97,7 +99,9 @@ SELECT
     CAST(coalesce(p.n_plays_28d, 0) AS INTEGER) AS n_plays_28d,
     CAST(coalesce(p.n_items, 0) AS INTEGER) AS n_items,
     CAST(coalesce(bit_count(a.days & 268435455), 0) AS INTEGER) AS n_active_days_28d,
-    p.days_since_last,
+    CAST(
+        epoch_ms(CAST($as_of AS TIMESTAMP) - p.last_at) / 86400000.0 AS FLOAT
+    ) AS days_since_last,
     CAST(p.n_night / p.n_plays AS FLOAT) AS night_ratio,
     CAST(p.n_morning / p.n_plays AS FLOAT) AS morning_ratio,
     CAST(p.n_afternoon / p.n_plays AS FLOAT) AS afternoon_ratio,

@@ -3,7 +3,7 @@
 -- key     : listener, tag
 -- columns : weight   card plays of items with that tag, halved every 60 days, divided by the item's number of
 --                    tags; a sign-up pick counts as three plays on the day of as_of
--- params  : $as_of; tables items, listener_item, signup_picks
+-- params  : $as_of; tables items, pair, signup_picks
 WITH tagged AS (
     SELECT item, len(tags) AS n_tags, unnest(tags) AS tag
     FROM items
@@ -12,7 +12,7 @@ WITH tagged AS (
 
 evidence AS (
     SELECT listener, item, fixed_60d AS weight
-    FROM listener_item
+    FROM pair
     UNION ALL
     SELECT listener, item, CAST(3 AS BIGINT) * 1073741824
     FROM signup_picks

@@ -18,9 +18,10 @@ from homerec.candidates.union import SourceLimit, union
 from homerec.errors import SnapshotError, TrainingError
 from homerec.features.assembly import FEATURES, Pairs, assemble
 from homerec.features.recompute import verify_snapshot
-from homerec.features.snapshot import TABLES, SnapshotInfo, ensure_snapshot
+from homerec.features.snapshot import SnapshotInfo, ensure_snapshot
 from homerec.features.tables import iter_shards, load_catalog
 from homerec.lake import Lake
+from support.features import table_bytes
 from support.lake import Row, build_lake, event, item, listener, pick, write_events
 from support.taste import fit_data, make_source
 
@@ -105,7 +106,7 @@ def lake(events: list[Row], **settings: Any) -> Iterator[Any]:
 
 
 def tables(info: SnapshotInfo) -> dict[str, bytes]:
-    return {name: info.path(name).read_bytes() for name in TABLES}
+    return table_bytes(info)
 
 
 @profile(QUICK, max_examples=200)

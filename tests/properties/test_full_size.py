@@ -8,14 +8,15 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from homerec.features import compute
+from homerec.features import pair_sources
 from homerec.features.recompute import verify_snapshot
 from homerec.features.rollups import drop_rollups
-from homerec.features.snapshot import TABLES, default_known_at, ensure_snapshot
+from homerec.features.snapshot import default_known_at, ensure_snapshot
 from homerec.ingest import ingest
 from homerec.lake import Lake
 from homerec.settings import Settings
 from homerec.world import generate
+from support.features import table_bytes
 
 pytestmark = pytest.mark.slow
 DAYS = 40
@@ -35,7 +36,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, date]:
 def tables(settings: Settings, as_of: date, *, rebuild: bool = False) -> dict[str, bytes]:
     info = ensure_snapshot(settings, as_of, writer="night", rebuild=rebuild)
     assert verify_snapshot(settings, info) > 1_000
-    return {name: info.path(name).read_bytes() for name in TABLES}
+    return table_bytes(info)
 
 
 def beside(settings: Settings, home: Path) -> Settings:
@@ -89,5 +90,5 @@ def test_blocks_and_threads_change_no_byte(
     own = beside(settings, tmp_path)
     whole = tables(own, as_of)
     drop_rollups(own)
-    monkeypatch.setattr(compute, "BLOCK_ROWS", 50_000)
+    monkeypatch.setattr(pair_sources, "BLOCK_ROWS", 50_000)
     assert tables(replace(own, threads=1), as_of, rebuild=True) == whole

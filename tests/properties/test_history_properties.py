@@ -14,13 +14,14 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from homerec.features.recompute import verify_snapshot
-from homerec.features.snapshot import TABLES, ensure_snapshot, load_snapshot
+from homerec.features.snapshot import ensure_snapshot, load_snapshot
 from homerec.features.tables import load_catalog
 from homerec.home.rules import RuleContext
 from homerec.ingest import ingest
 from homerec.models import get_model
 from homerec.settings import Settings
 from homerec.training.labels import read_labels
+from support.features import table_bytes
 
 AS_OF = date(2026, 3, 10)
 KNOWN_AT = datetime(2026, 3, 10, 3, tzinfo=UTC)
@@ -134,7 +135,7 @@ def deliver(settings: Settings, tables: Tables, now: datetime) -> None:
 def seen(settings: Settings, as_of: date) -> dict[str, Any]:
     """Everything that is computed as of a date."""
     info = ensure_snapshot(settings, as_of, writer="night", rebuild=True)
-    tables: dict[str, Any] = {name: info.path(name).read_bytes() for name in TABLES}
+    tables: dict[str, Any] = dict(table_bytes(info))
     catalog = load_catalog(info)
     rules = RuleContext.read(settings, catalog, as_of, info.known_at)
     labels = read_labels(settings, get_model("shortcuts", settings), info)

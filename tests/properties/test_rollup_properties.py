@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from homerec.features import compute
+from homerec.features import pair_base, pair_sources, snapshot_pairs
 from homerec.features.recompute import verify_snapshot
 from homerec.features.rollups import drop_rollups
-from homerec.features.snapshot import TABLES, ensure_snapshot
+from homerec.features.snapshot import ensure_snapshot
 from homerec.lake import Lake
 from homerec.settings import Settings
+from support.features import table_bytes
 from support.lake import Row, build_lake, event, item, listener, write_events, write_table
 
 END = date(2026, 3, 12)
@@ -90,7 +91,7 @@ def lake(homes: list[Home], durations: list[int | None]) -> Iterator[Settings]:
 
 def snapshot(settings: Settings, as_of: date) -> dict[str, bytes]:
     info = ensure_snapshot(settings, as_of, writer="night")
-    return {name: info.path(name).read_bytes() for name in TABLES}
+    return table_bytes(info)
 
 
 HOME = st.tuples(st.sampled_from(ZONES), st.sampled_from(ZONES), st.integers(-24 * 60, 7 * 24 * 60))
@@ -106,6 +107,8 @@ DURATIONS = st.lists(st.sampled_from([None, 60_000, 200_000]), min_size=3, max_s
     DURATIONS,
     DURATIONS,
     st.permutations([0, 1, 2]),
+    st.sampled_from([None, None, 3, 9]),
+    st.sampled_from([1, 2, 7]),
 )
 def test_rollups_kept_from_other_nights_change_no_byte(
     plays: list[Any],
@@ -114,10 +117,15 @@ def test_rollups_kept_from_other_nights_change_no_byte(
     durations: list[int | None],
     new_durations: list[int | None],
     order: list[int],
+    history_days: int | None,
+    fold_days: int,
 ) -> None:
     """Late events and backfills come in any order; zones and durations are corrected between."""
     first = event(1, MIDNIGHT - timedelta(days=7), show=2)
-    with lake(homes, durations) as settings:
+    with lake(homes, durations) as unbounded, pytest.MonkeyPatch.context() as patch:
+        for module in (pair_base, snapshot_pairs):
+            patch.setattr(module, "FOLD_DAYS", fold_days)
+        settings = replace(unbounded, history_days=history_days)
         own = Lake(settings.home)
         write_events(own, [first], name="first")
         for night, part in enumerate(order):
@@ -128,11 +136,11 @@ def test_rollups_kept_from_other_nights_change_no_byte(
                 write_table(own, "contents", contents(new_durations))
             snapshot(settings, END - timedelta(days=2 - night))
         info = ensure_snapshot(settings, END, writer="night")
-        kept = {name: info.path(name).read_bytes() for name in TABLES}
+        kept = table_bytes(info)
         # The raw events, by the path that proves the night.
         assert verify_snapshot(settings, info) > 0
         again = ensure_snapshot(settings, END, writer="night", rebuild=True)
-        assert {name: again.path(name).read_bytes() for name in TABLES} == kept
+        assert table_bytes(again) == kept
 
 
 @QUICK
@@ -144,9 +152,9 @@ def test_blocks_of_listeners_and_threads_change_no_byte(
         write_events(Lake(settings.home), [event(1, "2026-03-05T10:00", show=2), *map(play, plays)])
         whole = snapshot(settings, END)
         volumes = ensure_snapshot(settings, END, writer="night").manifest["volumes"]
-        patch.setattr(compute, "BLOCK_ROWS", block_rows)
+        patch.setattr(pair_sources, "BLOCK_ROWS", block_rows)
         drop_rollups(settings)
         two = replace(settings, threads=2)
         cut = ensure_snapshot(two, END, writer="night", rebuild=True)
-        assert {name: cut.path(name).read_bytes() for name in TABLES} == whole
+        assert table_bytes(cut) == whole
         assert cut.manifest["volumes"] == volumes

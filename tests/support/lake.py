@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from homerec.features.compute import compute_tables
+from homerec.features.pair_sources import EventPairs
+from homerec.features.rollup_files import day_of
 from homerec.features.snapshot import default_known_at, event_files
 from homerec.lake import Lake, connect
 from homerec.settings import Settings
@@ -121,16 +123,18 @@ def build_lake(
 
 
 def feature_rows(settings: Settings, as_of: date) -> dict[str, list[Row]]:
-    """Every feature table as rows, ``daily`` and ``decay`` among them, straight from the SQL."""
-    names = ("daily", "decay", "listener_item", "item_market", "item", "listener")
+    """Every feature table as rows, ``daily`` among them, straight from the SQL."""
+    names = ("daily", "listener_item", "item_market", "item", "listener")
     names += ("listener_tag", "item_tag", "pick", "item_availability")
+    known_at = default_known_at(settings, as_of)
+    files = event_files(settings, as_of)
     with connect(settings) as connection:
         compute_tables(
             connection,
             Lake(settings.home),
             as_of,
-            default_known_at(settings, as_of),
-            event_files(settings, as_of),
+            known_at,
+            EventPairs(files, min(map(day_of, files)), as_of, known_at),
             progress=lambda line: None,
         )
         tables = {}

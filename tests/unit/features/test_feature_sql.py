@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from homerec.features.compute import expose_pairs
+from homerec.features.pairs import DAILY, group_rows
 from homerec.lake import read_sql
 from homerec.settings import resource
 from support.lake import SCHEMAS
@@ -18,15 +20,15 @@ CASES = Path(__file__).parent / "sql"
 FILES = sorted(p.stem for p in Path(str(resource("sql/features"))).glob("*.sql"))
 
 _COUNTS = (
-    "n_plays INTEGER, ms_played BIGINT, n_night INTEGER, n_morning INTEGER, n_afternoon INTEGER, "
-    "n_evening INTEGER, n_weekend INTEGER, first_at TIMESTAMP, last_at TIMESTAMP, "
+    "n_plays INTEGER, ms_played BIGINT, n_morning INTEGER, n_afternoon INTEGER, n_evening INTEGER, "
+    " n_weekend INTEGER, first_at TIMESTAMP, last_at TIMESTAMP, "
     "duration_ms BIGINT, heard_ms BIGINT"
 )
 _MARKET = (
     "item INTEGER, market VARCHAR, n_listeners BIGINT, n_listeners_7d BIGINT, "
     "n_listeners_28d BIGINT, n_starts_7d BIGINT, n_starts_28d BIGINT, n_plays_7d BIGINT, "
     "n_plays_28d BIGINT, n_new_listener_plays_28d BIGINT, n_new_listener_starts_28d BIGINT, "
-    "days_since_last FLOAT"
+    "last_at TIMESTAMP"
 )
 #: Columns of the tables that SQL files read; what a case leaves out is 0, or null.
 TABLES = {
@@ -41,16 +43,17 @@ TABLES = {
     "arrived_at TIMESTAMP, duration_ms INTEGER, day DATE, daypart TINYINT, is_weekend BOOLEAN",
     "daily_main": f"listener INTEGER, item INTEGER, day DATE, late_at TIMESTAMP, {_COUNTS}",
     "daily_rest": f"listener INTEGER, item INTEGER, day DATE, late_at TIMESTAMP, {_COUNTS}",
-    "known": f"listener INTEGER, item INTEGER, day DATE, {_COUNTS}, is_day INTEGER",
-    "listener_item": "listener INTEGER, item INTEGER, n_plays INTEGER, n_plays_7d INTEGER, "
-    "n_plays_28d INTEGER, days_since_first FLOAT, days_since_last FLOAT, n_night INTEGER, "
-    "n_morning INTEGER, n_afternoon INTEGER, n_evening INTEGER, n_weekend INTEGER, "
-    "is_new_listener_start TINYINT, fixed_3d BIGINT, fixed_14d BIGINT, fixed_60d BIGINT, "
-    "days_56 BIGINT, duration_ms BIGINT, heard_ms BIGINT",
+    "daily_more": f"listener INTEGER, item INTEGER, day DATE, late_at TIMESTAMP, {_COUNTS}",
+    "known": f"listener INTEGER, item INTEGER, day DATE, {_COUNTS}",
+    "pair": "listener INTEGER, item INTEGER, n_plays INTEGER, n_plays_7d INTEGER, "
+    "n_plays_28d INTEGER, first_at TIMESTAMP, last_at TIMESTAMP, n_morning INTEGER, "
+    "n_afternoon INTEGER, n_evening INTEGER, n_weekend INTEGER, fixed_3d BIGINT, "
+    "fixed_14d BIGINT, fixed_60d BIGINT, days_56 BIGINT, duration_ms BIGINT, heard_ms BIGINT",
     "item_part": f"{_MARKET}, n_plays_28d_under_180d BIGINT, fixed_3d HUGEINT, "
     "fixed_14d HUGEINT, fixed_60d HUGEINT, "
     "duration_ms BIGINT, heard_ms BIGINT",
-    "item_market": f"{_MARKET}, n_recent_listener_plays_28d BIGINT, "
+    "item_market": f"{_MARKET.removesuffix('last_at TIMESTAMP')} days_since_last FLOAT, "
+    "n_recent_listener_plays_28d BIGINT, "
     "n_settled_listener_plays_28d BIGINT",
 }  # fmt: skip
 _NUMBERS = ("INTEGER", "BIGINT", "TINYINT", "HUGEINT", "FLOAT")
@@ -93,11 +96,11 @@ def result(tmp_path: Path, name: str, case: dict[str, Any]) -> list[dict[str, An
         rows = pa.Table.from_pylist(case["events"], schema=schema)
         pq.write_table(rows, tmp_path / "events.parquet")
         parameters["events"] = [str(tmp_path / "events.parquet")]
-    connection.execute(
-        "CREATE TABLE decay (age_days INTEGER, w1 BIGINT, w3 BIGINT, w7 BIGINT, w14 BIGINT, "
-        "w60 BIGINT, w_actr BIGINT, day_bit BIGINT)"
-    )
-    connection.execute(f"INSERT INTO decay {read_sql('features/decay.sql')}", {"max_age": 120})
+    if "known" in (case.get("tables") or {}):
+        # Daily rows are summed by pair as they are in a snapshot.
+        connection.execute("DROP TABLE pair")
+        rows = connection.sql(f"SELECT {', '.join(DAILY)} FROM known").to_arrow_table()
+        expose_pairs(connection, group_rows(rows), parameters["as_of"])
     used = {key: value for key, value in parameters.items() if f"${key}" in text}
     cursor = connection.execute(f"SELECT * FROM (\n{text}\n) ORDER BY ALL", used)
     names = [d[0] for d in cursor.description]

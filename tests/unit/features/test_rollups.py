@@ -7,11 +7,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from homerec.features.compute import TABLES
+from homerec.features.listener_items import listener_items
 from homerec.features.recompute import verify_snapshot
 from homerec.features.snapshot import ensure_snapshot
 from homerec.lake import Lake, read_json, swap_files
 from homerec.settings import Settings
+from support.features import table_bytes
 from support.lake import build_lake, event, item, listener, write_events, write_table
 
 AS_OF = date(2026, 3, 10)
@@ -20,7 +21,7 @@ AS_OF = date(2026, 3, 10)
 def tables(settings: Settings, *, rebuild: bool = False) -> dict[str, bytes]:
     info = ensure_snapshot(settings, AS_OF, writer="night", rebuild=rebuild)
     assert verify_snapshot(settings, info) > 0
-    return {name: info.path(name).read_bytes() for name in TABLES}
+    return table_bytes(info)
 
 
 def two_files(home: Path) -> Settings:
@@ -47,7 +48,7 @@ def move(settings: Settings, at: datetime) -> None:
 
 def mornings(settings: Settings) -> dict[int, int]:
     info = ensure_snapshot(settings, AS_OF, writer="night")
-    rows = pq.read_table(info.path("listener_item")).to_pylist()
+    rows = listener_items(info).to_pylist()
     return {row["listener"]: row["n_morning"] for row in rows}
 
 

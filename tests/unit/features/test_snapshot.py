@@ -1,6 +1,6 @@
 """When a snapshot is reused, when it is made again, and the proof that it is right."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +20,7 @@ from homerec.features.snapshot import (
 )
 from homerec.lake import Lake, write_json
 from homerec.settings import Settings
+from support.features import kept_pairs, read_table, rewrite_pairs, table_bytes
 from support.lake import build_lake, event, item, listener, pick, write_events, write_table
 
 AS_OF = date(2026, 3, 10)
@@ -46,7 +47,7 @@ def created(info: SnapshotInfo) -> int:
 
 
 def contents(info: SnapshotInfo) -> dict[str, bytes]:
-    return {name: info.path(name).read_bytes() for name in TABLES}
+    return table_bytes(info)
 
 
 def more_events(settings: Settings, arrived_at: str) -> None:
@@ -62,7 +63,8 @@ def test_a_snapshot_holds_every_table_and_says_what_it_was_made_of(settings: Set
     info = ensure_snapshot(settings, AS_OF, writer="night")
     assert {p.name for p in info.folder.iterdir()} == {
         "manifest.json",
-        *(f"{t}.parquet" for t in TABLES),
+        "pairs.arrow",
+        *(f"{t}.parquet" for t in TABLES if t != "listener_item"),
     }
     assert info.known_at == datetime(2026, 3, 10, 3, tzinfo=UTC)
     assert info.manifest["writer"] == "night"
@@ -70,14 +72,12 @@ def test_a_snapshot_holds_every_table_and_says_what_it_was_made_of(settings: Set
     assert info.manifest["volumes"] == {"plays": 2, "plays_DE": 1, "plays_US": 1}
     assert info.manifest["rows"]["listener"] == 3
     assert info.passed is None
-    kept = pq.read_schema(info.path("listener_item")).names
-    assert not [name for name in kept if name.startswith("fixed_")]
 
 
 def test_tables_are_sorted_by_their_keys(settings: Settings) -> None:
     info = ensure_snapshot(settings, AS_OF, writer="night")
     for name, key in TABLES.items():
-        rows = pq.read_table(info.path(name)).select(list(key)).to_pylist()
+        rows = read_table(info, name).select(list(key)).to_pylist()
         keys = [tuple(row.values()) for row in rows]
         assert keys == sorted(keys), name
         assert len(keys) == len(set(keys)), name
@@ -250,7 +250,6 @@ def test_a_sample_takes_whole_listeners_until_there_are_enough_rows(settings: Se
 
 
 TAMPERED = {
-    "listener_item": "activation",
     "listener": "weekend_ratio",
     "listener_tag": "weight",
 }
@@ -270,7 +269,29 @@ def test_one_changed_bit_of_a_logged_row_fails_the_proof(settings: Settings, nam
         verify_snapshot(settings, info)
 
 
-@pytest.mark.parametrize("name", ["listener_item", "listener", "listener_tag", "pick"])
+@pytest.mark.parametrize("files", ["base only", "base and new"])
+def test_a_changed_pair_fails_the_proof(settings: Settings, files: str) -> None:
+    if files == "base and new":
+        ensure_snapshot(settings, AS_OF - timedelta(days=1), writer="night")
+    info = ensure_snapshot(settings, AS_OF, writer="night")
+    name = "new_pairs.arrow" if files == "base and new" else "pairs.arrow"
+    table = kept_pairs(info, name)
+    heard = table["ms_played"].to_numpy().copy()
+    heard[0] += 1_000
+    at = table.column_names.index("ms_played")
+    rewrite_pairs(info, name, table.set_column(at, table.schema.field(at), pa.array(heard)))
+    with pytest.raises(SnapshotError, match=r"2 rows of listener_item as of 2026-03-10 differ"):
+        verify_snapshot(settings, info)
+
+
+def test_a_missing_pair_fails_the_proof(settings: Settings) -> None:
+    info = ensure_snapshot(settings, AS_OF, writer="night")
+    rewrite_pairs(info, "pairs.arrow", kept_pairs(info, "pairs.arrow").slice(1))
+    with pytest.raises(SnapshotError, match=r"1 rows of listener_item"):
+        verify_snapshot(settings, info)
+
+
+@pytest.mark.parametrize("name", ["listener", "listener_tag", "pick"])
 @pytest.mark.parametrize("how", ["missing", "twice"])
 def test_a_missing_or_doubled_logged_row_fails_the_proof(
     settings: Settings, name: str, how: str

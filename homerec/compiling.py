@@ -1,4 +1,4 @@
-"""Compilation of the simulation: without the GIL, and kept on disk until a source changes."""
+"""Compilation of loops by numba: without the GIL, and kept on disk until a source changes."""
 
 import functools
 import hashlib
@@ -12,7 +12,7 @@ import numba
 F = TypeVar("F", bound=Callable[..., Any])
 
 logger = logging.getLogger(__name__)
-_STAMP: Final = "homerec-world.sha256"
+_STAMP: Final = "homerec-sources.sha256"
 
 
 def compiled(function: F) -> F:
@@ -27,18 +27,18 @@ def entry_point(function: F) -> F:
     except RuntimeError:
         # numba refuses where neither the package nor the user's cache folder can be written.
         return compiled(function)
-    _drop_stale(Path(str(dispatcher.stats.cache_path)))
+    _drop_stale(Path(str(dispatcher.stats.cache_path)), Path(function.__code__.co_filename).parent)
     return cast("F", dispatcher)
 
 
 @functools.cache
-def _drop_stale(folder: Path) -> None:
-    """Remove kept code that was made from other sources.
+def _drop_stale(folder: Path, sources: Path) -> None:
+    """Remove kept code of a package that was made from other sources.
 
     numba looks only at the file of the entry point, while its code holds all that it calls.
     """
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(sources.glob("*.py")):
         digest.update(source.read_bytes())
     stamp = folder / _STAMP
     try:

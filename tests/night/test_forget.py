@@ -35,6 +35,7 @@ from homerec.training.challenge import read_challenge
 from homerec.training.run import decide, train
 from homerec.world import generate
 from support import search
+from support.features import read_table
 from support.server import start_server
 
 CANARY = "canary-7c1f09-zeisig"
@@ -348,14 +349,14 @@ def test_snapshot_manifest_and_training_take_the_redaction(canary: Canary) -> No
     info = load_snapshot(settings, AS_OF)
     assert info is not None
     for table in ("listener", "listener_item", "listener_tag", "pick"):
-        assert info.manifest["rows"][table] == pq.read_metadata(info.path(table)).num_rows
+        assert info.manifest["rows"][table] == read_table(info, table).num_rows
     (entry,) = info.manifest["redactions"]
     assert entry["rows"]["listener"] == 1
     assert verify_snapshot(settings, info) > 0
-    written = (info.folder / "listener_item.parquet").stat().st_mtime_ns
+    written = (info.folder / "pairs.arrow").stat().st_mtime_ns
     for writer in ("night", "training"):
         kept = ensure_snapshot(settings, AS_OF, writer=writer)
-        assert (kept.folder / "listener_item.parquet").stat().st_mtime_ns == written
+        assert (kept.folder / "pairs.arrow").stat().st_mtime_ns == written
     about = read_json(bundle_folder(settings, AS_OF) / "release.json")
     assert about["redactions"][0]["listeners"] == 1
     challenge, evaluations = read_challenge(settings, "podcasts", AS_OF)

@@ -29,6 +29,7 @@ from homerec.release import home
 from homerec.release.pointer import live_release, releases
 from homerec.settings import Settings
 from homerec.training.run import TrainReport, train
+from support.features import read_table
 from tests.night.conftest import AS_OF, DAYS, START
 
 ONE_DAY = timedelta(days=1)
@@ -101,7 +102,7 @@ def test_predicted_cards_say_why(live: Settings):
     assert info is not None
     own = {}
     for kind, table in (("listened", "listener_item"), ("picked", "pick")):
-        rows = pq.read_table(info.path(table), columns=["listener", "item"])
+        rows = read_table(info, table).select(["listener", "item"])
         own[kind] = set(zip(*(c.to_pylist() for c in rows.columns), strict=True))
     counts: Counter[str] = Counter()
     for row in pq.read_table(bundle / "shelves.parquet").to_pylist():

@@ -40,6 +40,7 @@ COPY --from=build /opt/homerec /opt/homerec
 ENV PATH=/opt/homerec/.venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     OPENBLAS_NUM_THREADS=1 \
+    OMP_WAIT_POLICY=passive \
     OMP_NUM_THREADS=1 \
     NUMBA_CACHE_DIR=/opt/airflow/numba \
     HOMEREC_HOME=/var/lib/homerec \

@@ -13,6 +13,7 @@ UV := .uv/bin/uv
 unexport PYTHONDONTWRITEBYTECODE
 export UV_PROJECT_ENVIRONMENT := .venv
 export OPENBLAS_NUM_THREADS := 1
+export OMP_WAIT_POLICY := passive
 SYNC = $(UV) sync --frozen --inexact --compile-bytecode --quiet \
 	--python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 

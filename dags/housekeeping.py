@@ -4,11 +4,11 @@ import shlex
 import sys
 
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import DAG, Param, get_current_context, task
+from airflow.sdk import DAG, Param, chain, get_current_context, task
 
 from homerec.settings import load_settings
 from homerec_airflow import steps
-from homerec_airflow.common import cron, dag_arguments
+from homerec_airflow.common import check_conf, cron, dag_arguments
 from homerec_airflow.errors import translated
 
 SETTINGS = load_settings()
@@ -26,8 +26,15 @@ exec {shlex.quote(sys.executable)} -m airflow db clean --clean-before-timestamp 
 
 
 @task
+def form() -> None:
+    """Refuse a run that was triggered with a name that the form does not have."""
+    with translated():
+        check_conf(get_current_context())
+
+
+@task
 def retain() -> dict[str, int]:
-    """Remove releases, versions, snapshots, nights, events and quarantine that nothing needs."""
+    """Remove releases, versions, snapshots, nights, events, quarantine, experiments: see keep_*."""
     params = get_current_context()["params"]
     with translated():
         return steps.retain(int(params["keep_releases"]), int(params["keep_days"]))
@@ -61,10 +68,10 @@ with DAG(
     },
     **dag_arguments("Remove what is no longer needed.", "housekeeping"),
 ):
-    retain()
-    BashOperator(
+    clean_airflow = BashOperator(
         task_id="clean_airflow",
         bash_command=CLEAN_AIRFLOW,
         append_env=True,
         doc_md="Remove old runs from Airflow's own database.",
     )
+    chain(form(), [retain(), clean_airflow])

@@ -2,7 +2,7 @@
 """All of retention: releases, versions, snapshots, nights, events, catalog, training, quarantine.
 
 Ages of data are counted from the newest data, not from the clock, so that a deployment that works
-on past data is not emptied; versions are dated by the clock, as their champions of 90 days are.
+on past data is not emptied; versions and experiments are dated by the clock, as work of today.
 """
 
 import logging
@@ -27,6 +27,7 @@ from homerec.registry.removal import removable_versions, remove_version, version
 from homerec.release import keep, releases
 from homerec.release.info import ReleaseInfo
 from homerec.settings import Settings
+from homerec.training.experiments.aging import expired
 from homerec.training.fitting import Plan
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def retain(
         ``keep_event_days`` is less than features and training need; nothing is removed.
     TransientError
         An ingest, a training or a night is at work.
-    DatabaseError, RegistryError, ArtifactError
+    DatabaseError, RegistryError, ArtifactError, ExperimentError
         It cannot be told what is needed.
     """
     check_event_days(settings)
@@ -124,6 +125,8 @@ def retain(
         _events(settings, report)
         _catalog(settings, report)
         _quarantine(settings, report)
+        progress("housekeeping: experiments")
+        _experiments(settings, report)
     logger.info("%s", report.render())
     return report
 
@@ -294,6 +297,21 @@ def _quarantine(settings: Settings, report: RetentionReport) -> None:
     report.add("quarantines", f"keep_quarantine_days = {days}", len(doomed), n_bytes)
     if not report.dry_run:
         for path in doomed:
+            shutil.rmtree(path)
+
+
+def _experiments(settings: Settings, report: RetentionReport) -> None:
+    days = settings.keep_experiment_days
+    if days is None:
+        report.add("experiments", _ALL, 0, 0)
+        return
+    found, setting = expired(settings, days), f"keep_experiment_days = {days}"
+    sizes = [sum(map(_size, paths)) for paths in (found.records, found.results, found.fits)]
+    report.add("experiments", setting, len(found.names), sizes[0], ", ".join(found.names))
+    report.add("results of experiments", setting, len(found.results), sizes[1])
+    report.add("fits of experiments", "14 days unused", len(found.fits), sizes[2])
+    if not report.dry_run:
+        for path in found.in_order:
             shutil.rmtree(path)
 
 

@@ -25,6 +25,7 @@ _OPTIONAL_DAYS: Final = (
     "keep_catalog_days",
     "keep_version_days",
     "keep_quarantine_days",
+    "keep_experiment_days",
 )
 _MEMORY: Final = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B)")
 
@@ -53,6 +54,8 @@ class Settings:
         DuckDB's memory limit, such as ``"4GB"``.
     shard_listeners : int
         Listeners scored together; bounds the memory of a night.
+    max_judged_listeners : int
+        Listeners by whom a challenger is judged at most; of more a sample is drawn.
     seed : int
         Seed of every fit and every sample.
     history_days : int or None
@@ -71,6 +74,9 @@ class Settings:
         Versions older than this that nothing needs are removed; ``None`` keeps all.
     keep_quarantine_days : int or None
         Quarantines of older ingests are removed; ``None`` keeps all.
+    keep_experiment_days : int or None
+        Experiments that were last run longer ago are removed, with their results, which hold
+        metrics by listener; ``None`` keeps all.
     volume_limit_ratio : float
         Largest change of a day's card plays, against the last snapshot that passed, either way.
     models : mapping of str to mapping
@@ -86,6 +92,7 @@ class Settings:
     threads: int = 0
     memory_limit: str = "4GB"
     shard_listeners: int = 20_000
+    max_judged_listeners: int = 30_000
     seed: int = 20_260_101
     history_days: int | None = None
     max_days_without_events: int = 1
@@ -95,6 +102,7 @@ class Settings:
     keep_catalog_days: int | None = None
     keep_version_days: int | None = 180
     keep_quarantine_days: int | None = 90
+    keep_experiment_days: int | None = 180
     volume_limit_ratio: float = 0.6
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -110,6 +118,7 @@ class Settings:
             "keep_snapshot_days": (self.keep_snapshot_days, 1, 100_000),
             "volume_limit_ratio": (self.volume_limit_ratio, 0.01, 1_000_000),
             "shard_listeners": (self.shard_listeners, 1, 10_000_000),
+            "max_judged_listeners": (self.max_judged_listeners, 1_000, 10_000_000),
             "seed": (self.seed, 0, 2**63 - 1),
         }
         for name in _OPTIONAL_DAYS:

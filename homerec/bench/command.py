@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from homerec.bench import features, ingest, night, publish, read, topk, world
-from homerec.bench.measuring import one_blas_thread
+from homerec.bench import features, ingest, night, publish, read, topk, training, world
+from homerec.bench.measuring import calm_threads
 from homerec.bench.report import Result, conditions
 from homerec.bench.workbench import DEFAULT_DAYS, DEFAULT_LISTENERS, Workbench
 from homerec.errors import HomerecError
@@ -22,6 +22,7 @@ BENCHMARKS: Final[dict[str, Callable[[Workbench], Result]]] = {
     "ingest": ingest.run,
     "features": features.run,
     "topk": topk.run,
+    "training": training.run,
     "night": night.run,
     "publish": publish.run,
     "read": read.run,
@@ -83,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     unknown = sorted(set(arguments.names) - set(BENCHMARKS))
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; known are {', '.join(BENCHMARKS)}")
-    one_blas_thread()
+    calm_threads()
     # A terminated run removes its database as an interrupted one does.
     signal.signal(signal.SIGTERM, _stop)
     try:

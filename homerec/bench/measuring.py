@@ -38,6 +38,51 @@ class Measured(Generic[T]):
     peak_mib: float
 
 
+@dataclass(frozen=True)
+class Span:
+    """A part of a step: from one line of progress to the next.
+
+    Attributes
+    ----------
+    what : str
+        The line that was said at its beginning.
+    seconds, cpu_seconds : float
+        Wall time, and CPU time over all threads.
+    peak_mib : float
+        Largest resident memory of the process up to its end, MiB.
+    """
+
+    what: str
+    seconds: float
+    cpu_seconds: float
+    peak_mib: float
+
+
+class Stopwatch:
+    """Takes the lines of progress of a step and measures what lies between them."""
+
+    def __init__(self) -> None:
+        self._spans: list[Span] = []
+        self._open("start")
+
+    def say(self, line: str) -> None:
+        """End a span and begin the one that the line names."""
+        self._close()
+        self._open(line)
+
+    def stop(self) -> list[Span]:
+        """End the last span; all of them, in order."""
+        self._close()
+        return self._spans
+
+    def _open(self, line: str) -> None:
+        self._what, self._at, self._cpu = line, time.perf_counter(), time.process_time()
+
+    def _close(self) -> None:
+        seconds, cpu = time.perf_counter() - self._at, time.process_time() - self._cpu
+        self._spans.append(Span(self._what, seconds, cpu, peak_mib()))
+
+
 def apart(function: Callable[..., T], *arguments: Any) -> Measured[T]:
     """Call a function in a fresh process, so that its peak memory is its own.
 
@@ -81,6 +126,10 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def one_blas_thread() -> None:
-    """Let BLAS use one thread, here and in what is started, as the CLI and the stack do."""
+def calm_threads() -> None:
+    """Let BLAS use one thread and OpenMP's wait asleep, here and in what is started.
+
+    The CLI does the same. It has an effect on libraries that are not loaded yet.
+    """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")

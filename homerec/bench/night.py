@@ -1,4 +1,4 @@
-"""The whole night: training before it, then every step from the snapshot to the pointer."""
+"""The whole night: every step from the snapshot to the pointer, after a training."""
 
 from homerec.bench.report import Line, Result
 from homerec.bench.workbench import Workbench
@@ -9,21 +9,16 @@ _GOAL_MEMORY = "under 4,096 at 100,000"
 
 
 def run(bench: Workbench) -> Result:
-    """Measure wall time by step, peak memory, and the trainings.
+    """Measure wall time by step and peak memory; the trainings are a benchmark of their own.
 
     Raises
     ------
     BenchmarkError
         The night's release did not go live: it is not a whole night.
     """
-    lines = []
-    for name, trained in bench.trained.items():
-        lines.append(Line(f"training of {name}", "s", trained.seconds))
-        lines.append(Line(f"training of {name}, CPU", "s", trained.cpu_seconds))
-        lines.append(Line(f"training of {name}, peak memory", "MiB", trained.peak_mib))
     night = bench.night
     report = night.value
-    lines += [Line(f"night: {step}", "s", value) for step, value in report.seconds.items()]
+    lines = [Line(f"night: {step}", "s", value) for step, value in report.seconds.items()]
     lines.append(Line("night, from snapshot to pointer", "s", night.seconds))
     lines.append(Line("night, CPU", "s", night.cpu_seconds))
     lines.append(Line("ingest and night", "s", bench.ingested.seconds + night.seconds, None,

@@ -23,8 +23,13 @@ from homerec.settings import Settings
 #: Rows that the naive way writes; it would need minutes for all of them.
 _SUBSET: Final = 40_000
 _TABLE: Final = "bench_to_sql"
-_COLUMNS: Final = ("listener", "shelf", "daypart", "items", "sources", "reason_items")
-_ARRAYS: Final = {"items": sa.Integer(), "sources": sa.SmallInteger(), "reason_items": sa.Integer()}
+_COLUMNS: Final = ("listener", "shelf", "daypart", "items", "sources", "reason_items", "proposers")
+_ARRAYS: Final = {
+    "items": sa.Integer(),
+    "sources": sa.SmallInteger(),
+    "reason_items": sa.Integer(),
+    "proposers": sa.Integer(),
+}
 _GOAL: Final = "at least 200,000 at full size"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final, Self
 
-from homerec.bench.measuring import Measured, apart
+from homerec.bench.measuring import Measured, Span, Stopwatch, apart
 from homerec.bench.report import say
 from homerec.database import embedded
 from homerec.features.pair_base import FOLD_DAYS
@@ -20,9 +20,10 @@ from homerec.features.rollups import drop_rollups
 from homerec.features.snapshot import SnapshotInfo, ensure_snapshot
 from homerec.ingest import IngestReport, ingest
 from homerec.lake import Lake
-from homerec.models import model_names
+from homerec.models import get_model, model_names
 from homerec.night import NightReport, run_night
 from homerec.settings import Settings
+from homerec.training.fitting import Plan
 from homerec.training.run import TrainReport, train
 from homerec.world import WorldReport, generate
 
@@ -30,6 +31,22 @@ from homerec.world import WorldReport, generate
 DEFAULT_DAYS: Final = 60
 #: Larger ones spend most of their time in training.
 DEFAULT_LISTENERS: Final = 5_000
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One training run.
+
+    Attributes
+    ----------
+    report : TrainReport
+        With the gate's verdict.
+    spans : list of Span
+        Where its time went, by the lines of progress that it says.
+    """
+
+    report: TrainReport
+    spans: list[Span]
 
 
 @dataclass
@@ -111,14 +128,24 @@ class Workbench:
         return self.settings
 
     @cached_property
-    def trained(self) -> dict[str, Measured[TrainReport]]:
-        """A version of every model, judged by the gate."""
+    def past(self) -> dict[date, Measured[SnapshotInfo]]:
+        """Features of the past dates that the trainings read, which no night has logged here."""
         self.need_lake()
+        return {day: self._past(day) for day in training_dates(self.settings, self.as_of)}
+
+    def _past(self, day: date) -> Measured[SnapshotInfo]:
+        say(f"features of {day}")
+        return apart(_past_snapshot, self.settings, day)
+
+    @cached_property
+    def trained(self) -> dict[str, Measured[Trained]]:
+        """A version of every model, judged by the gate; the features it reads are there before."""
+        _ = self.past
         settings = self.database
         reports = {}
         for name in sorted(model_names()):
             say(f"training of {name}")
-            reports[name] = apart(train, settings, name, self.as_of)
+            reports[name] = apart(_train, settings, name, self.as_of)
         return reports
 
     @cached_property
@@ -172,6 +199,25 @@ def _world(out: Path, listeners: int, days: int, settings: Settings) -> WorldRep
 
 def _ingest(settings: Settings, source: Path) -> IngestReport:
     return ingest(settings, source=source)
+
+
+def training_dates(settings: Settings, as_of: date) -> list[date]:
+    """Dates of the snapshots that training every model as of a date reads, ascending."""
+    days: set[date] = set()
+    for name in model_names():
+        plan = Plan.of(get_model(name, settings), as_of)
+        days |= {plan.gate_date, *plan.ranker_dates}
+    return sorted(days)
+
+
+def _train(settings: Settings, name: str, as_of: date) -> Trained:
+    watch = Stopwatch()
+    report = train(settings, name, as_of, progress=watch.say)
+    return Trained(report, watch.stop())
+
+
+def _past_snapshot(settings: Settings, as_of: date) -> SnapshotInfo:
+    return ensure_snapshot(settings, as_of, writer="training")
 
 
 def _snapshot(settings: Settings, as_of: date, rebuild: bool = True) -> SnapshotInfo:

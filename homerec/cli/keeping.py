@@ -55,7 +55,7 @@ def _html_argument(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         default=argparse.SUPPRESS,
-        help="write a page with drawings",
+        help="write a page with drawings, into a folder that is there",
     )
 
 
@@ -70,6 +70,9 @@ def _report(settings: Settings, arguments: argparse.Namespace) -> int:
     )
     from homerec.report.rendering import render_ingest, render_snapshot
 
+    file: Path | None = getattr(arguments, "html", None)
+    if file is not None:
+        _check_writable(file)
     ingest = snapshot = before = None
     parts = []
     if arguments.what in ("both", "ingest"):
@@ -81,7 +84,6 @@ def _report(settings: Settings, arguments: argparse.Namespace) -> int:
         snapshot = snapshot_report(settings, as_of or newest_snapshot(settings))
         before = snapshot_before(settings, snapshot)
         parts.append(render_snapshot(snapshot, before))
-    file: Path | None = getattr(arguments, "html", None)
     if file is None:
         print("\n\n".join(parts))
         return 0
@@ -90,6 +92,17 @@ def _report(settings: Settings, arguments: argparse.Namespace) -> int:
     data_page(ingest, snapshot, before).write(file)
     print(f"Written: {file} ({file.stat().st_size / 1e6:.1f} MB)")
     return 0
+
+
+def _check_writable(file: Path) -> None:
+    """Refuse a page that nobody would find: a misspelt path, or a folder's own name."""
+    if file.is_dir():
+        raise SettingsError(f"{file} is a folder. Name the page, such as {file / 'report.html'}.")
+    if not file.parent.is_dir():
+        raise SettingsError(
+            f"The folder {file.parent} of the page does not exist, so nothing was written. Make "
+            "it, or name a FILE elsewhere."
+        )
 
 
 def _housekeeping(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -50,7 +50,8 @@ def print_home(
     if cards.empty:
         raise ReleaseError("There is no live release to read from. Make one: homerec night")
     if rows:
-        print(table(list(cards.columns), cards.itertuples(index=False)))
+        told = cards.assign(sources=cards["sources"].map(", ".join))
+        print(table(list(told.columns), told.itertuples(index=False)))
         return
     print(f"Home of {listener}, release {cards['release_id'].iloc[0]}", end="")
     print(f" as of {cards['as_of'].iloc[0]}")

@@ -22,6 +22,9 @@ WEEKDAY_FEATURES: Final = frozenset({"pair_same_weekday_ratio"})
 MIN_ROWS: Final = {"listener": 50, "item": 20, "pair": 200, "features": 500}
 #: Listeners whose candidates are counted; enough to see a shift of two hundredths.
 SAMPLE: Final = 2_000
+#: Listeners whose rows of the snapshot a version's histograms are made of, at most: all rows of a
+#: million listeners would not fit into memory at once, and quantiles need no more than these.
+FROZEN_LISTENERS: Final = 20_000
 
 #: Name of a place, and the prefix of the features that are looked at there.
 SNAPSHOT_PLACES: Final = {"listener": "listener_", "item": "item_", "pair": "pair_"}
@@ -29,8 +32,15 @@ SNAPSHOT_PLACES: Final = {"listener": "listener_", "item": "item_", "pair": "pai
 Measured = dict[str, tuple[list[str], Floats]]
 
 
-def snapshot_columns(spec: ModelSpec, shard: Shard) -> Measured:
+def snapshot_columns(spec: ModelSpec, shard: Shard, rows: Rows | None = None) -> Measured:
     """Raw columns of the snapshot that the model's features are made of, for one shard.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    shard : Shard
+    rows : int64 (n,), optional
+        Eligible listener rows to look at, ascending; by default all.
 
     Returns
     -------
@@ -38,7 +48,7 @@ def snapshot_columns(spec: ModelSpec, shard: Shard) -> Measured:
         By place: ``listener`` (eligible listeners) and ``pair`` (what they played of the model's
         item types). Places without a feature are left out.
     """
-    rows = spec.eligible(shard)
+    rows = spec.eligible(shard) if rows is None else rows
     out: Measured = {}
     names = _raw(spec, "listener", shard.columns)
     if names:
@@ -99,7 +109,7 @@ def n_eligible(spec: ModelSpec, shards: Shards) -> int:
 
 
 def freeze_all(
-    model: FittedModel, catalog: Catalog, shards: Shards, *, seed: int, label: str
+    model: FittedModel, catalog: Catalog, shards: Shards, *, eligible: int, seed: int, label: str
 ) -> dict[str, Histograms]:
     """Histograms of every place, with edges chosen from these rows: what a version keeps.
 
@@ -111,16 +121,20 @@ def freeze_all(
         Of the snapshot that its ranker learned from last.
     shards : callable
         Yields the listeners of the same snapshot.
+    eligible : int
+        How many of them get the model's shelf. Of more than :data:`FROZEN_LISTENERS` a stable
+        sample stands for all.
     seed : int
-        Of the sample.
+        Of the samples.
     label : str
         Names these rows in messages, such as ``"podcasts v7"``.
     """
-    share = min(1.0, SAMPLE / max(n_eligible(model.spec, shards), 1))
+    share, whole = (min(1.0, most / max(eligible, 1)) for most in (SAMPLE, FROZEN_LISTENERS))
     parts: dict[str, list[Floats]] = {}
     names: dict[str, list[str]] = {"features": list(model.spec.features)}
     for shard in shards():
-        for place, (columns, values) in snapshot_columns(model.spec, shard).items():
+        rows = sample_rows(model, shard, whole, seed)
+        for place, (columns, values) in snapshot_columns(model.spec, shard, rows).items():
             names[place] = columns
             parts.setdefault(place, []).append(values)
         matrix = feature_matrix(model, shard, share, seed)

@@ -273,6 +273,34 @@ class Shard:
         return sparse.csr_matrix((values[keep], coordinates), shape=shape, dtype=np.float32)
 
 
+def load_listeners(snapshot: SnapshotInfo, catalog: Catalog) -> Shard:
+    """Read every listener without plays, tags and picks: enough to tell who is eligible.
+
+    Parameters
+    ----------
+    snapshot : SnapshotInfo
+    catalog : Catalog
+        Its item side.
+    """
+    listener = pq.read_table(snapshot.path("listener"))
+    no_rows = np.zeros(0, dtype=np.int64)
+    return Shard(
+        catalog=catalog,
+        listeners=_key_column(listener, "listener"),
+        markets=_codes(listener["market"], catalog.markets),
+        languages=_codes(listener["language"], catalog.language_names),
+        columns=_numeric_columns(listener),
+        pair_listener=no_rows,
+        pair_item=no_rows,
+        pair_columns={},
+        pick_listener=no_rows,
+        pick_item=no_rows,
+        _tag_listener=no_rows,
+        _tag_code=np.zeros(0, dtype=np.int16),
+        _tag_weight=np.zeros(0, dtype=np.float32),
+    )
+
+
 def load_shard(snapshot: SnapshotInfo, catalog: Catalog, low: int, high: int) -> Shard:
     """Read the listeners with ``low <= key < high``; row groups outside the range are skipped."""
     within = (pc.field("listener") >= low) & (pc.field("listener") < high)

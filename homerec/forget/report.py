@@ -85,14 +85,27 @@ class ForgetReport:
         """Write as a table of places and counts; no listener is named."""
         verb = "Would forget" if self.dry_run else "Forgot"
         who = "listener" if self.n_listeners == 1 else "listeners"
-        lines = [f"{verb} {self.n_listeners:,} {who}, {self.n_known:,} of them with a key."]
+        lines = [f"{verb} {self.n_listeners:,} {who}; the lake knows {self.n_known:,} of them."]
         rows = by_place(self.findings, _PLANNED if self.dry_run else _DONE)
         if rows:
             lines += ["", text_table(("place", "where", "what", "count"), rows)]
         else:
-            lines.append("Nothing of them was there.")
+            lines.append("Nothing of them was found in any file, table or log that is searched.")
+        if self.n_known < self.n_listeners:
+            lines.append(self._about_unknown())
         lines += [f"Note: {note}" for note in self.notes]
         return "\n".join(lines)
+
+    def _about_unknown(self) -> str:
+        """Say what an id that the lake does not know may be, and what happens to it anyway."""
+        unknown = self.n_listeners - self.n_known
+        kept = "would be kept" if self.dry_run else "are kept"
+        return (
+            f"Not known: {unknown:,} of the ids. Either nothing of them ever came in, or they are "
+            "misspelt: an id is compared letter by letter with what its producer writes, such as "
+            f"listener-0000007. They {kept} as forgotten too (as a hash): rows of theirs that "
+            "arrive later are left out."
+        )
 
 
 def by_place(

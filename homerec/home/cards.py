@@ -1,6 +1,6 @@
 """Cards of one shelf for many listeners, as flat arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,9 @@ class Cards:
         Number of the source, see :data:`homerec.home.sources.SOURCES`.
     reason_item : int32 (n,)
         Key of the item that explains the card, 0 for none.
+    proposers : int32 (n,)
+        All sources that proposed the card, see :func:`homerec.home.sources.pack_proposers`; 0 where
+        ``source`` is the only one.
     """
 
     listener: Keys
@@ -37,6 +40,7 @@ class Cards:
     rank: npt.NDArray[np.int32]
     source: npt.NDArray[np.int16]
     reason_item: Keys
+    proposers: npt.NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.listener)
@@ -50,14 +54,12 @@ class Cards:
             self.rank[at],
             self.source[at],
             self.reason_item[at],
+            self.proposers[at],
         )
 
     def write(self, path: Path) -> None:
         """Write the cards as Parquet, atomically."""
-        columns = {
-            name: pa.array(getattr(self, name))
-            for name in ("listener", "item", "daypart", "rank", "source", "reason_item")
-        }
+        columns = {one.name: pa.array(getattr(self, one.name)) for one in fields(self)}
         write_parquet(pa.table(columns), path)
 
     @classmethod
@@ -71,7 +73,7 @@ class Cards:
         """Append cards of one shelf to each other."""
         if not parts:
             return cls.of(np.zeros(0), np.zeros(0), np.zeros(0), source=0)
-        names = ("listener", "item", "daypart", "rank", "source", "reason_item")
+        names = [one.name for one in fields(cls)]
         return cls(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
 
     @classmethod
@@ -91,5 +93,6 @@ class Cards:
             np.full(n, ANY_DAYPART, dtype=np.int8),
             rank.astype(np.int32),
             np.full(n, source, dtype=np.int16),
+            np.zeros(n, dtype=np.int32),
             np.zeros(n, dtype=np.int32),
         )

@@ -74,6 +74,7 @@ def deduplicate(shelves: Mapping[str, Cards], slots: Sequence[Slot]) -> dict[str
             rank[kept],
             cards.source[kept],
             cards.reason_item[kept],
+            cards.proposers[kept],
         )
         if not by_daypart:
             placed = np.concatenate([placed, keys[kept]])
@@ -132,6 +133,7 @@ def _rows(slot: Slot, cards: Cards) -> pa.Table:
             "items": pa.ListArray.from_arrays(offsets, pa.array(cards.item)),
             "sources": pa.ListArray.from_arrays(offsets, pa.array(cards.source)),
             "reason_items": pa.ListArray.from_arrays(offsets, pa.array(cards.reason_item)),
+            "proposers": pa.ListArray.from_arrays(offsets, pa.array(cards.proposers)),
         }
     )
 
@@ -147,5 +149,6 @@ def _empty_rows(slot: Slot, listeners: Keys) -> pa.Table:
             "items": pa.ListArray.from_arrays(offsets, pa.array([], pa.int32())),
             "sources": pa.ListArray.from_arrays(offsets, pa.array([], pa.int16())),
             "reason_items": pa.ListArray.from_arrays(offsets, pa.array([], pa.int32())),
+            "proposers": pa.ListArray.from_arrays(offsets, pa.array([], pa.int32())),
         }
     )

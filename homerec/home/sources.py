@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from homerec.candidates.base import PICKED, PLAYED, TAG, Reasons
+from homerec.errors import ReleaseError
+from homerec.features.tables import Floats
 
 #: (number, name, what the listener reads); numbers are kept in releases and never reused.
 SOURCES: Final = (
@@ -39,6 +41,9 @@ _NAMING: Final = ("als", "co_listening")
 #: First number of the tags, and of those from which on none is named (numbers are int16).
 FIRST_TAG: Final = 1_000
 _LAST: Final = 32_767
+#: Proposers of a card are kept in one int32: so many, of so many bits each.
+MAX_PROPOSERS: Final = 6
+PROPOSER_BITS: Final = 5
 
 
 def source_rows(tags: Sequence[str] = ()) -> list[dict[str, object]]:
@@ -81,3 +86,59 @@ def numbers_with_reasons(names: Sequence[str], reasons: Reasons) -> npt.NDArray[
     named = (reasons.kind == TAG) & (tag <= _LAST)
     numbers[named] = tag[named]
     return numbers.astype(np.int16)
+
+
+def pack_proposers(names: Sequence[str], ranks: Floats) -> npt.NDArray[np.int32]:
+    """Pack the numbers of all sources that proposed each card into one integer.
+
+    The source that ranked the card highest takes the lowest :data:`PROPOSER_BITS` bits, the next
+    one the bits above, and so on for :data:`MAX_PROPOSERS` sources; 0 ends the list. Sources that
+    ranked it alike come in the order of ``names``.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Sources of a model, in the order of its spec.
+    ranks : float32 (n_names, n)
+        1-based rank of each card in each source, NaN where the source did not propose it.
+
+    Returns
+    -------
+    int32 (n,)
+
+    Raises
+    ------
+    ReleaseError
+        A source has a number that does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> nan = np.nan
+    >>> packed = pack_proposers(["als", "popular"], np.array([[3, nan], [1, 2]], np.float32))
+    >>> [proposers_of(int(one)) for one in packed]
+    [['popular', 'als'], ['popular']]
+    """
+    numbers = np.array([NUMBERS[name] for name in names], dtype=np.int32)
+    if len(names) and numbers.max() >= 1 << PROPOSER_BITS:
+        raise ReleaseError(
+            f"Source {names[int(numbers.argmax())]} has number {numbers.max()}; those of candidate "
+            f"sources must be below {1 << PROPOSER_BITS}. Give it a free one in "
+            "homerec/home/sources.py."
+        )
+    out = np.zeros(ranks.shape[1], dtype=np.int32)
+    order = np.argsort(np.nan_to_num(ranks, nan=np.inf), axis=0, kind="stable")[:MAX_PROPOSERS]
+    for place, source in enumerate(order):
+        proposed = ~np.isnan(np.take_along_axis(ranks, source[None], axis=0)[0])
+        out |= np.where(proposed, numbers[source], 0) << (PROPOSER_BITS * place)
+    return out
+
+
+def proposers_of(packed: int) -> list[str]:
+    """Names of the sources in an integer of :func:`pack_proposers`, best rank first.
+
+    ``home()`` reads them the same way in ``sql/serving``.
+    """
+    names = {number: name for name, number in NUMBERS.items()}
+    numbers = (packed >> PROPOSER_BITS * n & (1 << PROPOSER_BITS) - 1 for n in range(MAX_PROPOSERS))
+    return [names[number] for number in numbers if number]

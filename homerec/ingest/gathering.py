@@ -60,6 +60,7 @@ def _open_files(run: Run, name: str, found: list[Found]) -> None:
     files = run.sources.files
     assert files is not None  # noqa: S101 - there are files in it
     report = run.report.tables[name] = TableReport()
+    found = _without_set_aside(run, name, found)
     known = {} if run.again or run.limit is not None else run.ledger.known(name, found)
     report.skipped = len(known)
     report.skipped_rows = sum(entry.rows for entry in known.values())
@@ -80,6 +81,16 @@ def _open_files(run: Run, name: str, found: list[Found]) -> None:
         _open(run, name, one, path)
 
 
+def _without_set_aside(run: Run, table: str, found: list[Found]) -> list[Found]:
+    """Leave out unreadable files that were set aside before and did not change, and say so."""
+    aside = {} if run.again else run.ledger.set_aside(table, found)
+    run.report.still_aside |= {
+        name: f"set aside by ingest {entry.ingest_id}, and unchanged since"
+        for name, entry in aside.items()
+    }
+    return [one for one in found if one.name not in aside]
+
+
 def _open(run: Run, table: str, found: Found, path: Path) -> None:
     try:
         opened = open_file(
@@ -87,7 +98,7 @@ def _open(run: Run, table: str, found: Found, path: Path) -> None:
             name=found.name, label=found.label,
         )  # fmt: skip
     except MalformedFile as error:
-        run.break_file(found.name, path, error)
+        run.break_file(table, found.name, path, error)
         return
     run.opened[table].append(opened)
     run.report.tables[table].files.append(found.name)
@@ -161,9 +172,10 @@ def enter_ledger(run: Run) -> None:
             f"SELECT DISTINCT filename FROM bad WHERE tbl = {text(table)} "
             f"AND rule NOT IN ({', '.join(text(rule) for rule in sorted(SETTLED))})"
         )
-        unsettled = {*run.broken_files, *(names[str(scan)] for (scan,) in passing)}
+        unsettled = {names[str(scan)] for (scan,) in passing}
+        broken = run.broken_in.get(table, ())
         run.ledger.note(
-            table, found, rows_by_file(run, table), unsettled, run.report.ingest_id,
+            table, found, rows_by_file(run, table), unsettled, broken, run.report.ingest_id,
             run.dates.get(table, []), keys,
         )  # fmt: skip
     run.ledger.stage(run.staged_lake / run.lake.ledger.relative_to(run.lake.tables))

@@ -4,6 +4,7 @@ The ledger stands in the lake and is committed with it, last: cut short, it know
 lake, and a file read again changes nothing. An entry counts only while what came of the file is
 still there. Files whose rows may be judged otherwise another day (an unknown listener may be
 delivered tomorrow) are entered as not settled: they are read again, but were accepted once.
+Unreadable files that were set aside are entered too: they are left out until they change.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -48,6 +49,7 @@ _SCHEMA: Final = pa.schema(
         ("dates", pa.list_(pa.date32())),
         ("dictionaries", pa.list_(pa.string())),
         ("settled", pa.bool_()),
+        ("unreadable", pa.bool_()),
     ]
 )
 
@@ -76,6 +78,8 @@ class Entry:
         Those that the lake had then.
     settled : bool
         Whether its rows will be judged alike for ever, so that it need not be read again.
+    unreadable : bool
+        Whether the whole file was set aside, so that nothing of it is in the lake.
     """
 
     mapping: str
@@ -91,6 +95,7 @@ class Entry:
     dates: tuple[date, ...]
     dictionaries: tuple[str, ...]
     settled: bool = True
+    unreadable: bool = False
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -137,7 +142,11 @@ class Ledger:
             for row in pq.read_table(self.lake.ledger).to_pylist():
                 lists = {name: tuple(row[name]) for name in ("dates", "dictionaries")}
                 # A ledger of before has settled files only.
-                entry = Entry(**row | lists | {"settled": row.get("settled") is not False})
+                older = {
+                    "settled": row.get("settled") is not False,
+                    "unreadable": bool(row.get("unreadable")),
+                }
+                entry = Entry(**row | lists | older)
                 self.entries[entry.key] = entry
         self._before = dict(self.entries)
         self._present: dict[str, set[date]] = {}
@@ -159,17 +168,37 @@ class Ledger:
         same: dict[str, Entry] = {}
         for found in files:
             entry = self._entry(table, found.name)
-            if entry is not None and entry.settled and self._holds(entry, found, reading):
+            if entry is None or entry.unreadable or not entry.settled:
+                continue
+            if self._holds(entry, found, reading):
                 same[found.name] = entry
         if CONTRACTS[table].write == "upsert" and len(same) < len(files):
             return {}
+        return same
+
+    def set_aside(self, table: str, files: Sequence[Found]) -> dict[str, Entry]:
+        """Entries, by name, of unreadable files that an ingest has set aside and left unchanged.
+
+        Parameters
+        ----------
+        table : str
+            Name of the contract table.
+        files : sequence of Found
+            All files of the table.
+        """
+        reading = reading_of(self.settings, self.mapping, table)
+        same: dict[str, Entry] = {}
+        for found in files:
+            entry = self._entry(table, found.name)
+            if entry is not None and entry.unreadable and _unchanged(entry, found, reading):
+                same[found.name] = entry
         return same
 
     def accepted(self, table: str, found: Found) -> bool:
         """Whether an ingest has taken in this very file before, settled or not."""
         entry = self._entry(table, found.name)
         reading = reading_of(self.settings, self.mapping, table)
-        return entry is not None and self._holds(entry, found, reading)
+        return entry is not None and not entry.unreadable and self._holds(entry, found, reading)
 
     def note(
         self,
@@ -177,6 +206,7 @@ class Ledger:
         listed: Sequence[Found],
         read: Mapping[str, tuple[int, int]],
         unsettled: Iterable[str],
+        broken: Iterable[str],
         ingest_id: str,
         dates: Sequence[date],
         dictionaries: Sequence[str],
@@ -192,7 +222,9 @@ class Ledger:
         read : mapping of str to (int, int)
             By the name of those read now, their rows, and how many were set aside.
         unsettled : iterable of str
-            Names of those to be read again the next time, the unreadable ones among them.
+            Names of those to be read again the next time.
+        broken : iterable of str
+            Names of those that were unreadable and set aside.
         ingest_id : str
             Of this ingest.
         dates : sequence of date
@@ -206,12 +238,23 @@ class Ledger:
         for key in [k for k in self.entries if k[:3] == (self.mapping.name, self.source, table)]:
             if key[3] not in files or (key[3] in unsettled and key[3] not in read):
                 del self.entries[key]
+        for name in sorted(set(broken)):
+            found = files[name]
+            entry = Entry(
+                self.mapping.name, self.source, table, name, found.size, found.stamp, reading,
+                ingest_id, 0, 0, (), (), unreadable=True,
+            )  # fmt: skip
+            # Without a stamp it cannot be told whether it changes: it is tried again.
+            self.entries.pop(entry.key, None)
+            if found.stamp:
+                self.entries[entry.key] = entry
         for name in sorted(read):
             found, old = files[name], self._entry(table, name)
             settled = name not in unsettled
             if not found.stamp:
                 continue
-            if old is not None and old.settled == settled and self._holds(old, found, reading):
+            same = old is not None and (old.settled, old.unreadable) == (settled, False)
+            if old is not None and same and self._holds(old, found, reading):
                 continue
             entry = Entry(
                 self.mapping.name, self.source, table, name, found.size, found.stamp, reading,
@@ -231,11 +274,7 @@ class Ledger:
         return self.entries.get((self.mapping.name, self.source, table, name))
 
     def _holds(self, entry: Entry, found: Found, reading: str) -> bool:
-        return (
-            found.stamp != ""
-            and (entry.size, entry.stamp, entry.reading) == (found.size, found.stamp, reading)
-            and self._is_there(entry)
-        )
+        return _unchanged(entry, found, reading) and self._is_there(entry)
 
     def _is_there(self, entry: Entry) -> bool:
         """Whether the lake still has what came of a file: its table, its dates, its keys."""
@@ -258,3 +297,12 @@ class Ledger:
                 date.fromisoformat(name.removeprefix("date=")) for name in folders
             }
         return self._present[table]
+
+
+def _unchanged(entry: Entry, found: Found, reading: str) -> bool:
+    """Whether a file and the way it is read are those that were entered."""
+    return found.stamp != "" and (entry.size, entry.stamp, entry.reading) == (
+        found.size,
+        found.stamp,
+        reading,
+    )

@@ -90,6 +90,8 @@ class IngestReport:
         What else is worth knowing, such as from when on a query was read.
     set_aside_files : dict of str to str
         Unreadable files that were left out, with the reason.
+    still_aside : dict of str to str
+        Unreadable files that an ingest before has set aside, left out again, and by which.
     quarantine : str
         Folder of the rows and files set aside; empty when there are none.
     seconds : float
@@ -106,6 +108,7 @@ class IngestReport:
     assumed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     set_aside_files: dict[str, str] = field(default_factory=dict)
+    still_aside: dict[str, str] = field(default_factory=dict)
     quarantine: str = ""
     seconds: float = 0.0
 
@@ -155,6 +158,10 @@ class IngestReport:
         ]
         lines += [f"Note: {what}" for what in self.notes]
         lines += [f"File set aside: {name}: {why}" for name, why in self.set_aside_files.items()]
+        lines += [
+            f"WARNING: {name} was not read: {why} (--again tries it)"
+            for name, why in self.still_aside.items()
+        ]
         if self.quarantine:
             lines.append(f"Quarantine: {self.quarantine}")
         return "\n".join(lines)
@@ -241,6 +248,7 @@ class DryRun:
             parts += self._guesses(name)
         parts += [f"Assumed: {what}" for what in self.report.assumed]
         parts += [f"Note: {what}" for what in self.report.notes]
+        parts += [f"WARNING: {n} was not read: {why}" for n, why in self.report.still_aside.items()]
         return "\n".join(parts)
 
     def _guesses(self, name: str) -> list[str]:

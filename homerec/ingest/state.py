@@ -52,6 +52,8 @@ class Run:
         All files that the source has, by table.
     broken_files : dict of str to (Path, str)
         Unreadable files by name: where they are, and why.
+    broken_in : dict of str to list of str
+        Their names, by the table that they were to be read for.
     dates : dict of str to list of date
         By table, the dates that its rows lie in, as far as they are good.
     by_file : dict of str to dict of str to (int, int)
@@ -73,6 +75,7 @@ class Run:
     opened: dict[str, list[Opened]] = field(default_factory=dict)
     listed: dict[str, list[Found]] = field(default_factory=dict)
     broken_files: dict[str, tuple[Path, str]] = field(default_factory=dict)
+    broken_in: dict[str, list[str]] = field(default_factory=dict)
     dates: dict[str, list[date]] = field(default_factory=dict)
     touched: dict[str, list[date]] = field(default_factory=dict)
     by_file: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
@@ -153,12 +156,13 @@ class Run:
         (path,) = files.fetch([found], self.staging, self.progress)
         return path, found.label
 
-    def break_file(self, name: str, path: Path, error: MalformedFile) -> None:
+    def break_file(self, table: str, name: str, path: Path, error: MalformedFile) -> None:
         """Note an unreadable file and go on, or raise, as the caller of the ingest wished."""
         if not self.set_aside_files:
             raise error
         logger.warning("File set aside: %s", error)
         self.broken_files[name] = (path, str(error))
+        self.broken_in.setdefault(table, []).append(name)
 
     def drop_damaged(self, table: str, files: list[Opened]) -> list[Opened]:
         """After a failed scan: find the damaged files, and return the others.
@@ -173,7 +177,7 @@ class Run:
             try:
                 verify(self.connection, opened)
             except MalformedFile as error:
-                self.break_file(opened.name, opened.path, error)
+                self.break_file(table, opened.name, opened.path, error)
                 self.opened[table].remove(opened)
                 self.report.tables[table].files.remove(opened.name)
             else:

@@ -18,7 +18,7 @@ from homerec.features.snapshot import SnapshotInfo
 from homerec.features.tables import Catalog, Floats, Shard, find, load_shard
 from homerec.home.cards import Cards
 from homerec.home.rules import SPARE, read_blocked
-from homerec.home.sources import NUMBERS, numbers_with_reasons
+from homerec.home.sources import NUMBERS, numbers_with_reasons, pack_proposers
 from homerec.lake import write_parquet
 from homerec.models import get_model
 from homerec.models.fitted import FittedModel, baseline_pairs, explain, rank, used_sources
@@ -144,9 +144,13 @@ def _ranked(
         names = used_sources(fitted, best)
         reasons = explain(fitted, best, shard, names, barred)
         source = numbers_with_reasons(names, reasons)
+        every = [one.name for one in fitted.sources]
+        ranks_by_source = np.stack([best.sources[f"{name}_rank"] for name in every])
+        proposers = pack_proposers(every, ranks_by_source)
     else:
         reasons = Reasons.none(len(best))
         source = np.full(len(best), NUMBERS["baseline"], dtype=np.int16)
+        proposers = np.zeros(len(best), dtype=np.int32)
     named = reasons.item >= 0
     return Cards(
         shard.listeners[best.listener],
@@ -155,6 +159,7 @@ def _ranked(
         ranks.astype(np.int32),
         source,
         np.where(named, shard.catalog.items[np.maximum(reasons.item, 0)], 0).astype(np.int32),
+        proposers,
     )
 
 

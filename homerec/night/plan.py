@@ -139,7 +139,7 @@ def make_plan(
     """
     store = open_registry(settings)
     plans = []
-    for name in sorted(models or model_names()):
+    for name in sorted(set(models or model_names())):
         spec = get_model(name, settings)
         if not spec.enabled:
             plans.append(ModelPlan(name, "skipped", reason="switched off in the settings"))

@@ -13,6 +13,7 @@ from homerec.features.recompute import verify_snapshot
 from homerec.features.snapshot import SnapshotInfo, ensure_snapshot
 from homerec.features.tables import Catalog, load_catalog
 from homerec.lake import Lake, at_work, write_json
+from homerec.models import get_model, model_names
 from homerec.night.checks import check_features, check_snapshot
 from homerec.night.homes import assemble_homes
 from homerec.night.models import make_candidates, rank_candidates
@@ -94,6 +95,8 @@ def run_night(
 
     Raises
     ------
+    UnknownModel
+        There is no model of a name; nothing was computed.
     EmptyInput
         There is no event in the last day before as_of: an upstream fault, not a quiet night.
     DriftExceeded
@@ -106,6 +109,9 @@ def run_night(
     Whatever is raised, the live release stays live. Each step replaces its own output, so a night
     that stopped half-way is simply run again.
     """
+    for name in models or model_names():
+        # Features take minutes: a misspelt name must not wait for them.
+        get_model(name, settings)
     with at_work(settings.home):
         return _run(settings, as_of, models, publish_release, force_older, progress)
 

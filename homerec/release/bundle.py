@@ -22,6 +22,7 @@ SCHEMA: Mapping[str, pa.DataType] = {
     "items": pa.list_(pa.int32()),
     "sources": pa.list_(pa.int16()),
     "reason_items": pa.list_(pa.int32()),
+    "proposers": pa.list_(pa.int32()),
 }
 #: Rows encoded at a time: some 30 MB, and a listener's rows stay near each other in the table.
 BATCH_ROWS = 65_536
@@ -69,7 +70,7 @@ class Bundle:
         Raises
         ------
         ReleaseError
-            A value is missing, or the three arrays of a row differ in length.
+            A value is missing, or the arrays of a row differ in length.
         """
         with pq.ParquetFile(self.parquet) as file:
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(SCHEMA)):
@@ -175,7 +176,7 @@ def _rows(batch: pa.RecordBatch, path: Path) -> ShelfRows:
                 raise ReleaseError(f"{path}: {values.null_count} elements of {name} are null.")
             raw = column.offsets.to_numpy().astype(np.int64)
             offsets[name], columns[name] = raw - raw[0], values
-    for name in ("sources", "reason_items"):
+    for name in ("sources", "reason_items", "proposers"):
         differing = np.flatnonzero(np.diff(offsets[name]) != np.diff(offsets["items"]))
         if differing.size:
             listener = columns["listener"][int(differing[0])].as_py()

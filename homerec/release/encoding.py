@@ -20,7 +20,12 @@ TRAILER = b"\xff\xff"
 
 _INT4, _INT2 = 23, 21
 #: Field name, type of its elements, that type's OID.
-_ARRAYS = (("items", ">i4", _INT4), ("sources", ">i2", _INT2), ("reason_items", ">i4", _INT4))
+_ARRAYS = (
+    ("items", ">i4", _INT4),
+    ("sources", ">i2", _INT2),
+    ("reason_items", ">i4", _INT4),
+    ("proposers", ">i4", _INT4),
+)
 _SCALARS = (("release", ">i8"), ("listener", ">i4"), ("shelf", ">i2"), ("daypart", ">i2"))
 
 
@@ -33,8 +38,8 @@ class ShelfRows:
     listener : int32 (n,)
     shelf, daypart : int16 (n,)
     offsets : int64 (n + 1,)
-        Row i has the elements ``offsets[i]:offsets[i + 1]`` of the three arrays below.
-    items, reason_items : int32 (m,)
+        Row i has the elements ``offsets[i]:offsets[i + 1]`` of the arrays below.
+    items, reason_items, proposers : int32 (m,)
     sources : int16 (m,)
     """
 
@@ -45,6 +50,7 @@ class ShelfRows:
     items: npt.NDArray[np.int32]
     sources: npt.NDArray[np.int16]
     reason_items: npt.NDArray[np.int32]
+    proposers: npt.NDArray[np.int32]
 
 
 def encode(rows: ShelfRows, release_id: int) -> Iterator[memoryview]:

@@ -24,6 +24,7 @@ COLUMNS = (
     "reason",
     "as_of",
     "release_id",
+    "sources",
 )
 
 _EXAMPLE: Final = """

@@ -29,7 +29,7 @@ from homerec.settings import Settings
 from homerec.training.evaluation import Contender, Result, evaluate
 from homerec.training.figures import figures
 from homerec.training.fitting import Plan, SnapshotView, TrainingSet, fit_model, has_items
-from homerec.training.labels import read_labels
+from homerec.training.labels import read_labels, sample_to_judge
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +112,9 @@ def make_challenger(
     gate_info = ensure_snapshot(settings, plan.gate_date, writer="training", progress=progress)
     gate = SnapshotView(settings, gate_info)
     labels = read_labels(settings, spec, gate_info)
+    labels = sample_to_judge(
+        labels, gate.eligible(spec), settings.max_judged_listeners, settings.seed
+    )
     model, learned = fit_model(settings, spec, plan, progress)
     store = open_registry(settings)
     rivals = _rivals(store, name)
@@ -128,6 +131,7 @@ def make_challenger(
         folder = Path(scratch) / name
         folder.mkdir()
         _save(settings, folder, spec, plan, model, learned, metrics, progress)
+        progress(f"train {name}: reading it back, registering it")
         equal = _round_trip_equal(folder, model, gate)
         tags = {"sql_checksum": sql_checksum()}
         version = store.register(name, folder, _flat(spec), metrics, tags, as_of)
@@ -269,7 +273,12 @@ def _save(
     info = ensure_snapshot(settings, frozen_on, writer="training", progress=progress)
     view = SnapshotView(settings, info)
     frozen = freeze_all(
-        model, view.catalog, view.shards, seed=settings.seed, label=f"training {spec.name}"
+        model,
+        view.catalog,
+        view.shards,
+        eligible=len(view.eligible(spec)),
+        seed=settings.seed,
+        label=f"training {spec.name}",
     )
     write_json({k: v.to_json() for k, v in frozen.items()}, folder / "histograms.json")
     write_manifest(

@@ -14,13 +14,22 @@ from homerec.columns import DAYPARTS
 from homerec.errors import TrainingError
 from homerec.features.assembly import Pairs
 from homerec.features.snapshot import SnapshotInfo, ensure_snapshot
-from homerec.features.tables import Catalog, Floats, Rows, Shard, iter_shards, load_catalog
+from homerec.features.tables import (
+    Catalog,
+    Floats,
+    Keys,
+    Rows,
+    Shard,
+    iter_shards,
+    load_catalog,
+    load_listeners,
+)
 from homerec.models.fitted import FittedModel, list_numbers
 from homerec.models.spec import ModelSpec
 from homerec.sampling import uniform
 from homerec.settings import Settings
 from homerec.training.evaluation import is_hit, shard_labels
-from homerec.training.labels import Labels, read_labels
+from homerec.training.labels import Labels, lists_with_hits, read_labels
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +102,11 @@ class SnapshotView:
         """Every listener once, shard by shard."""
         return iter_shards(self.info, self.catalog, self._size)
 
+    def eligible(self, spec: ModelSpec) -> Keys:
+        """Keys of all listeners who get the model's shelf, int32 ascending."""
+        everybody = load_listeners(self.info, self.catalog)
+        return everybody.listeners[spec.eligible(everybody)]
+
 
 def has_items(view: SnapshotView, spec: ModelSpec) -> bool:
     """Whether the catalog has anything that the model's shelf could show."""
@@ -138,12 +152,16 @@ def fit_model(
         if spec.refit_sources and day != plan.ranker_dates[0]:
             model = fitted(day)
         view = _view(settings, day, views, progress)
+        progress(f"train {spec.name}: candidates of {day}")
         part = training_set(settings, model, view, read_labels(settings, spec, view.info))
         progress(
             f"train {spec.name}: {len(part.labels):,} candidates of {day}, "
             f"{int(part.labels.sum()):,} of them played"
         )
         parts.append(part)
+    progress(
+        f"train {spec.name}: stage 2 on {sum(len(part.labels) for part in parts):,} candidates"
+    )
     joined = fit_ranker(model, parts, plan)
     if spec.refit_sources:
         model = FittedModel(spec, fitted(plan.gate_date).sources, model.ranker)
@@ -201,14 +219,15 @@ def training_set(
     """Candidates of the listeners with a hit, labelled; unplayed ones are sampled.
 
     Every list keeps its played candidates and ``spec.negatives`` of the others, chosen by a hash of
-    seed, listener, item and daypart, so that neither order nor sharding matters.
+    seed, listener, item and daypart, so that neither order nor sharding matters. Where eligible
+    listeners have more than ``spec.max_lists`` lists, listeners are left out at random.
     """
     spec, parts = model.spec, []
-    share = 1.0
+    # Of the eligible alone: a shelf for few listeners must not lose them to everybody's plays.
+    n_lists = lists_with_hits(labels, view.eligible(spec))
+    share = min(1.0, spec.max_lists / max(n_lists, 1))
     for shard in view.shards():
         hits = shard_labels(spec, shard, labels)
-        if len(labels):
-            share = min(1.0, spec.max_lists / len(labels))
         chosen = uniform(settings.seed, shard.listeners[hits.rows]) < share
         rows = hits.rows[chosen]
         if len(rows) == 0:

@@ -1,7 +1,7 @@
 """Labels: what listeners did in the days from as_of on, judged after the fact."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -15,6 +15,7 @@ from homerec.features.snapshot import SnapshotInfo, default_known_at
 from homerec.features.tables import Keys
 from homerec.lake import Lake, connect, read_sql
 from homerec.models.spec import ModelSpec
+from homerec.sampling import uniform
 from homerec.settings import Settings
 
 
@@ -40,6 +41,13 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self.listener)
+
+    def of(self, listeners: Keys) -> "Labels":
+        """Return the hits of some listeners alone, int32 keys in any order."""
+        mine = np.isin(self.listener, listeners)
+        return replace(
+            self, listener=self.listener[mine], item=self.item[mine], daypart=self.daypart[mine]
+        )
 
 
 def window_files(settings: Settings, start: date, end: date) -> list[str]:
@@ -101,3 +109,27 @@ def lists_with_hits(labels: Labels, keys: Sequence[int] | Keys) -> int:
     mine = np.isin(labels.listener, np.asarray(keys))
     pairs = np.stack([labels.listener[mine], labels.daypart[mine]])
     return int(np.unique(pairs, axis=1).shape[1])
+
+
+def sample_to_judge(labels: Labels, eligible: Keys, limit: int, seed: int) -> Labels:
+    """Hits of about as many eligible listeners as a limit allows, the same for every contender.
+
+    The error of a mean falls with the root of the listeners: beyond some ten thousand of them more
+    cost time and tell nothing new. Who is chosen depends on seed, listener and window alone, so
+    that each window is judged by others.
+
+    Parameters
+    ----------
+    labels : Labels
+        Of one window.
+    eligible : int32 (n,)
+        Keys of the listeners who get the shelf.
+    limit : int
+        Listeners with a hit to judge by; fewer are all taken.
+    seed : int
+    """
+    having = np.unique(labels.listener[np.isin(labels.listener, eligible)])
+    if len(having) <= limit:
+        return labels
+    window = np.full(len(having), labels.start.toordinal(), dtype=np.int64)
+    return labels.of(having[uniform(seed, having, window) < limit / len(having)])

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from airflow.sdk import Asset, CronTriggerTimetable, Param, get_current_context, task
 
+from homerec.errors import SettingsError
 from homerec_airflow.alerts import alert_failure, alert_run
 from homerec_airflow.as_of import as_of_of_run
 from homerec_airflow.errors import translated
@@ -96,11 +97,37 @@ def ingest_params() -> dict[str, Param]:
     }
 
 
+def check_conf(context: Mapping[str, Any]) -> None:
+    """See that all that a run was triggered with is known to the form of its DAG.
+
+    Airflow merges whatever it is given into the form's values: a misspelt key would leave the
+    default in force, and nobody would hear of it.
+
+    Parameters
+    ----------
+    context : mapping
+        Of a task of the run.
+
+    Raises
+    ------
+    SettingsError
+        The run's conf has a key that the form does not have.
+    """
+    known, conf = set(context["dag"].params), context["dag_run"].conf or {}
+    unknown = sorted(set(conf) - known)
+    if unknown:
+        raise SettingsError(
+            f"The conf of this run has {', '.join(unknown)}; {context['dag'].dag_id} knows "
+            f"{', '.join(sorted(known))}. Nothing was done. Trigger it again with a known name."
+        )
+
+
 @task(task_id=AS_OF_TASK, doc_md="Says for which date this run computes.")
 def resolve_as_of() -> str:
     """Return the run's date, YYYY-MM-DD."""
     context: Mapping[str, Any] = get_current_context()
     with translated():
+        check_conf(context)
         day = as_of_of_run(
             context["params"], context.get("logical_date"), context["dag_run"].run_after
         )

@@ -2,6 +2,8 @@
 -- Grain:   one row a card, in order.
 -- Key:     (shelf_position, card_position); an item appears once.
 -- Columns: positions from 1 without gaps; as_of, release_id of the live release; reason null when none is to be shown.
+--          sources are all that proposed the card, the one that ranked it highest first, at most six; source is that
+--          first one, and gave the reason; an editors' card has none. In a release older than this column, one alone.
 --          A reason names an item of the listener's own, never one that is blocked anywhere or dismissed by the listener.
 --
 -- Reads the live release only, in the caller's snapshot, so that a switch of releases is seen whole or not at all.
@@ -11,7 +13,8 @@ DROP FUNCTION IF EXISTS public.home(text, timestamptz, text);
 CREATE FUNCTION public.home(listener_id text, moment timestamptz DEFAULT now(), market text DEFAULT NULL)
 RETURNS TABLE (
     shelf_position int, shelf text, shelf_title text, kind text, card_position int,
-    item_id text, item_type text, item_title text, source text, reason text, as_of date, release_id bigint
+    item_id text, item_type text, item_title text, source text, reason text, as_of date, release_id bigint,
+    sources text[]
 )
 LANGUAGE plpgsql STABLE ROWS 100
 -- The generic plan prunes to one partition when it runs; planning anew would cost more than the query.
@@ -31,6 +34,7 @@ DECLARE
     v_shown int[] := '{}';
     v_shelf int := NULL;
     v_title text;
+    v_names text[];
     card record;
 BEGIN
     SELECT p.release_id, r.as_of INTO release_id, as_of
@@ -51,6 +55,11 @@ BEGIN
     FROM homerec.market_default d
     WHERE d.release_id = home.release_id AND d.market IN (v_market, '*');
     v_keys := v_listener || v_keys;
+    -- By number, so that a card's proposers (five bits each, the best lowest) are looked up in no table.
+    FOR card IN SELECT so.source AS number, so.name FROM homerec.source so
+                WHERE so.release_id = home.release_id AND so.source < 32 LOOP
+        v_names[card.number] := card.name;
+    END LOOP;
 
     shelf_position := 0;
     FOREACH v_key IN ARRAY v_keys LOOP
@@ -59,6 +68,7 @@ BEGIN
         FOR card IN
             SELECT c.shelf AS number, rs.name, rs.title, rs.kind, rs.size, c.item AS item,
                    i.item_id, i.type, i.title AS item_title, so.name AS source,
+                   c.proposers,
                    -- Looked up only where a label asks for it. Where the item may not be named, the source's own number,
                    -- hundreds below, has the wording without it.
                    CASE WHEN so.label LIKE '%{item}%' THEN coalesce(
@@ -74,14 +84,15 @@ BEGIN
                             THEN replace(so.label, '{market}', coalesce(v_own, v_market))
                         ELSE so.label END AS reason
             FROM (
-                SELECT h.shelf, h.daypart, u.item, u.source, u.reason_item, u.place, 0::bigint AS made
+                SELECT h.shelf, h.daypart, u.item, u.source, u.reason_item, u.proposers, u.place,
+                       0::bigint AS made
                 FROM homerec.home_shelf h,
-                     unnest(h.items, h.sources, h.reason_items) WITH ORDINALITY
-                         AS u (item, source, reason_item, place)
+                     unnest(h.items, h.sources, h.reason_items, h.proposers) WITH ORDINALITY
+                         AS u (item, source, reason_item, proposers, place)
                 WHERE h.release_id = home.release_id AND h.listener = v_key
                   AND (h.daypart = -1 OR h.daypart = v_daypart)
                 UNION ALL
-                SELECT s.shelf, -1::smallint, e.item, NULL::smallint, 0,
+                SELECT s.shelf, -1::smallint, e.item, NULL::smallint, 0, NULL::int,
                        -- Of one position, the market's own card comes first, then the older one.
                        e.position * 2::bigint - (e.market IS NOT NULL)::int, e.card
                 FROM homerec.release_shelf s JOIN homerec.editorial_card e ON e.shelf IN (s.title, s.name)
@@ -122,8 +133,17 @@ BEGIN
             item_id := card.item_id;
             item_type := card.type;
             item_title := card.item_title;
-            source := card.source;
             reason := card.reason;
+            sources := CASE
+                WHEN card.source IS NULL THEN '{}'
+                WHEN coalesce(card.proposers, 0) = 0 THEN ARRAY[card.source]
+                ELSE array_remove(ARRAY[
+                    v_names[card.proposers & 31], v_names[card.proposers >> 5 & 31],
+                    v_names[card.proposers >> 10 & 31], v_names[card.proposers >> 15 & 31],
+                    v_names[card.proposers >> 20 & 31], v_names[card.proposers >> 25 & 31]], NULL)
+                END;
+            -- The number of a tag says nothing of who found it: new items have tags as reasons too.
+            source := sources[1];
             RETURN NEXT;
         END LOOP;
         EXIT WHEN shelf_position > 0;

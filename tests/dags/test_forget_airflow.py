@@ -103,7 +103,7 @@ def test_housekeeping_hands_its_form_to_the_library(
     made = dag.test(run_conf={"keep_releases": 3, "keep_days": 30})
     assert {t.task_id: str(t.state) for t in made.get_task_instances()}["retain"] == "success"
     assert seen == [(3, 30)]
-    assert {t.task_id for t in dag.tasks} == {"retain", "clean_airflow"}
+    assert {t.task_id for t in dag.tasks} == {"form", "retain", "clean_airflow"}
     assert {k: dag.params[k] for k in ("keep_releases", "keep_days")} == {
         "keep_releases": 7, "keep_days": 60,
     }  # fmt: skip

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from homerec.errors import DriftExceeded, EmptyInput, GateError
 
 MODELS = ["playlists", "podcasts", "shortcuts"]
@@ -167,3 +169,25 @@ def test_ingest_alone(run: Any, library: Any) -> None:
     state, _ = run("ingest")
     assert state == "success"
     assert library.calls == [("ingest", "", "homerec")]
+
+
+UNKNOWN = [
+    ("nightly", "as_of", "as_of, force_older, ingest, mapping, models, publish, source"),
+    ("retrain_podcasts", "as_of", "as_of"),
+    ("ingest", "ingest", "mapping, source"),
+    ("housekeeping", "form", "airflow_days, keep_days, keep_releases"),
+]
+
+
+@pytest.mark.parametrize(("dag", "task", "known"), UNKNOWN)
+def test_a_misspelt_name_in_the_conf_stops_the_run_before_anything_is_done(
+    run: Any, library: Any, alerts_sent: list[tuple[str, str]], dag: str, task: str, known: str
+) -> None:
+    state, tasks = run(dag, as_off=DAY, mapping_file="x")
+    assert state == "failed"
+    assert tasks[task] == "failed"
+    assert {how for name, how in tasks.items() if name != task} <= {"upstream_failed"}
+    assert library.calls == []
+    assert [subject for subject, _ in alerts_sent] == [f"homerec: {dag} failed at {task}"]
+    said = f"The conf of this run has as_off, mapping_file; {dag} knows {known}. Nothing was done."
+    assert f"SettingsError: {said}" in alerts_sent[0][1]

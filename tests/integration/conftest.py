@@ -76,7 +76,7 @@ class Night:
     n_items: int = 80
     about: dict[str, Any] = field(default_factory=dict)
     #: (listener, shelf, daypart) -> item keys; source 2 with reason item 1 on shelf 2, source 3 on
-    #: shelf 3.
+    #: shelf 3. Cards of shelf 2 were proposed by the sources 2, 1 and 3, in this order.
     homes: dict[tuple[int, int, int], list[int]] = field(default_factory=dict)
 
     def listener_id(self, key: int) -> str:
@@ -150,7 +150,9 @@ class Night:
         for listener, shelf, daypart in keys:
             items = self.homes[listener, shelf, daypart]
             number, reason = source.get(shelf, (1, 0))
-            values = (listener, shelf, daypart, items, [number] * len(items), [reason] * len(items))
+            proposed = 2 + (1 << 5) + (3 << 10) if shelf == 2 else 0
+            n = len(items)
+            values = (listener, shelf, daypart, items, [number] * n, [reason] * n, [proposed] * n)
             for name, value in zip(SCHEMA, values, strict=True):
                 columns[name].append(value)
         self.folder.mkdir(parents=True, exist_ok=True)

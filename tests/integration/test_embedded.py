@@ -201,7 +201,7 @@ def test_a_postgres_of_ones_own_is_migrated_or_says_what_to_grant(own):
         migrations.migrate(url)
     with superuser(own) as connection:
         query(connection, "ALTER ROLE plain CREATEROLE")
-    assert migrations.migrate(url) == "0002_availability"
+    assert migrations.migrate(url) == "0003_proposers"
     mine = Settings(home=own.home, database_url=url)
     assert urls.app_url(mine) == f"postgresql+psycopg2://plain:x@127.0.0.1:{status.port}/mine"
     assert urls.reader_url(mine) is None

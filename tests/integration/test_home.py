@@ -49,6 +49,24 @@ def test_titles_and_reasons_are_filled_in(published):
     assert list(frame["source"]) == ["als", "because", "popular"]
 
 
+def test_a_card_names_all_sources_that_proposed_it_the_best_first(published):
+    live.pin(published.settings, "picks", "item-70")
+    frame = home(published.settings, "listener-3", NOON).drop_duplicates("shelf").set_index("shelf")
+    assert frame["sources"].to_dict() == {
+        "shortcuts": ["als"],
+        "picks": [],
+        "podcasts": ["because", "als", "popular"],
+        "popular": ["popular"],
+    }
+    assert pd.isna(frame.loc["picks", "source"])
+
+
+def test_in_a_release_of_before_a_card_names_the_one_source_that_is_known(published, run_sql):
+    run_sql("UPDATE homerec.home_shelf SET proposers = NULL")
+    frame = home(published.settings, "listener-3", NOON)
+    assert frame["sources"].tolist() == [[source] for source in frame["source"]]
+
+
 def reason_of(night, listener="listener-3", **arguments):
     frame = home(night.settings, listener, NOON, **arguments).drop_duplicates("shelf")
     return frame.set_index("shelf").loc["podcasts", "reason"]

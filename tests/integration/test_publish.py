@@ -40,10 +40,14 @@ def test_what_is_stored_equals_the_bundle(night, run_sql):
     night.homes[5, 3, -1] = [70]
     publish(night.settings, night.write(D1))
     stored = run_sql(
-        "SELECT listener, shelf, daypart, items, sources, reason_items FROM homerec.home_shelf"
+        "SELECT listener, shelf, daypart, items, sources, reason_items, proposers "
+        "FROM homerec.home_shelf"
     )
     assert {row[:3]: row[3] for row in stored} == night.homes
-    assert all(len(items) == len(s) == len(r) for *_, items, s, r in stored)
+    assert all(len(items) == len(s) == len(r) == len(p) for *_, items, s, r, p in stored)
+    assert {value for row in stored if row[1] == 2 for value in row[6]} == {
+        2 + (1 << 5) + (3 << 10)
+    }
 
 
 def test_publishing_an_as_of_twice_equals_publishing_it_once(night, run_sql):

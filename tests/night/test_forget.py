@@ -299,7 +299,7 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(canary: Canary) -> Non
     before = contents(canary.settings)
     report = forget(canary.settings, [CANARY], dry_run=True)
     assert contents(canary.settings) == before
-    assert report.render().startswith("Would forget 1 listener, 1 of them with a key.")
+    assert report.render().startswith("Would forget 1 listener; the lake knows 1 of them.")
     assert report.count("rows") > 20
     assert CANARY not in report.render()
 
@@ -368,7 +368,9 @@ def test_a_second_time_changes_nothing(canary: Canary) -> None:
     before = contents(canary.settings)
     report = forget(canary.settings, [CANARY])
     assert report.findings == []
-    assert "Nothing of them was there." in report.render()
+    assert (
+        "Nothing of them was found in any file, table or log that is searched." in report.render()
+    )
     assert contents(canary.settings) == before
 
 

@@ -19,12 +19,14 @@ from homerec.drift.acceptance import accept, accepted_path
 from homerec.errors import DriftExceeded, EmptyInput, MalformedFile, SnapshotError
 from homerec.features.snapshot import ensure_snapshot, load_snapshot
 from homerec.features.tables import load_catalog
+from homerec.home.sources import proposers_of
 from homerec.ingest import ingest
 from homerec.lake import Lake, checksum, checksum_text, read_json
+from homerec.models import get_model
 from homerec.night import run_night
 from homerec.night.homes import bundle_folder
 from homerec.night.models import make_candidates, rank_candidates
-from homerec.night.plan import make_plan
+from homerec.night.plan import make_plan, model_folder
 from homerec.release import home
 from homerec.release.pointer import live_release, releases
 from homerec.settings import Settings
@@ -121,6 +123,49 @@ def test_predicted_cards_say_why(live: Settings):
     named = models[models["reason"].str.startswith("Because you listened to ")]
     assert len(named)
     assert set(named["source"]) <= {"als", "co_listening"}
+
+
+def proposed(live: Settings, model: str) -> dict[tuple[int, int], list[str]]:
+    """Sources of each candidate by (listener, item), sorted by rank here, by hand."""
+    order = [source.name for source in get_model(model, live).sources]
+    said = {}
+    for path in (model_folder(live, AS_OF, model) / "candidates").iterdir():
+        for row in pq.read_table(path).to_pylist():
+            ranked = [(row[f"{s}_rank"], n, s) for n, s in enumerate(order)]
+            said[row["listener"], row["item"]] = [
+                s for rank, _, s in sorted(r for r in ranked if not np.isnan(r[0]))
+            ]
+    return said
+
+
+def test_a_card_names_all_its_sources_from_candidates_to_postgres(live: Settings):
+    """What each source said of a candidate, against the bundle and against what a backend reads."""
+    bundle = bundle_folder(live, AS_OF)
+    name_of = {s["shelf"]: s["name"] for s in read_json(bundle / "release.json")["shelves"]}
+    said = {name: proposed(live, name) for name in ("podcasts", "playlists")}
+    lengths: Counter[int] = Counter()
+    for row in pq.read_table(bundle / "shelves.parquet").to_pylist():
+        own = said.get(name_of[row["shelf"]])
+        if own is None or row["listener"] < 0:
+            continue
+        for item, packed in zip(row["items"], row["proposers"], strict=True):
+            assert proposers_of(packed) == own[row["listener"], item]
+            lengths[len(own[row["listener"], item])] += 1
+    assert lengths.total() - lengths[1] > 1000
+    read = 0
+    with psycopg2_connection(reader_url(live)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT listener_id, listener FROM homerec.listener ORDER BY 1 LIMIT 40")
+        for listener_id, key in cursor.fetchall():
+            cursor.execute(
+                "SELECT h.shelf, i.item, h.source, h.sources FROM home(%s) h "
+                "JOIN homerec.item i USING (item_id) WHERE kind <> 'editorial'",
+                (listener_id,),
+            )
+            for shelf, item, source, sources in cursor.fetchall():
+                assert sources[0] == source
+                assert sources == said.get(shelf, {}).get((key, item), [source])
+                read += shelf in said
+    assert read > 200
 
 
 def test_two_listeners_have_different_shelves_and_the_shortcuts_follow_the_daypart(live: Settings):

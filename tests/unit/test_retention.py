@@ -1,6 +1,7 @@
 """Retention of the lake and of versions; releases, snapshots and nights have tests of their own."""
 
 import json
+import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,12 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from homerec import housekeeping, retention
-from homerec.errors import SettingsError, SnapshotError, TransientError
+from homerec.errors import ExperimentError, SettingsError, SnapshotError, TransientError
 from homerec.features.snapshot import ensure_snapshot
 from homerec.lake import Lake, at_work, write_json
 from homerec.registry.removal import removable_versions
 from homerec.retention import check_event_days, retain
 from homerec.settings import Settings
+from homerec.training.experiments.keeping import Folders, Record, records
 from support.lake import build_lake, event, item, listener
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -218,3 +220,89 @@ def test_versions_go_with_their_trainings(
     assert report.counts["trainings"] == 1
     left = lake.training("podcasts", date.min).parent.glob("*/challenge.json")
     assert sorted(json.loads(p.read_text())["version"] for p in left) == [2, 9]
+
+
+def experiment(settings: Settings, name: str, days_ago: float, keys: list[str]) -> None:
+    """A kept experiment that was last run some days ago, with its results."""
+    folders = Folders.of(settings)
+    at = datetime.now(UTC) - timedelta(days=days_ago)
+    record = Record(
+        name, "podcasts", "", "name: x", ["ndcg"], [], [1],
+        [("2026-03-01", "2026-03-08")], ("2026-03-08", "2026-03-15"),
+        created_at=at.isoformat(timespec="seconds"), cell_keys=keys,
+    )  # fmt: skip
+    folders.record(name).mkdir(parents=True)
+    record.write(folders.record(name))
+    for key in keys:
+        result(settings, key, days_ago)
+
+
+def result(settings: Settings, key: str, days_ago: float) -> Path:
+    path = Folders.of(settings).cells / key
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "result.json").write_text("{}" * 50, encoding="utf-8")
+    aged(path, days_ago)
+    return path
+
+
+def aged(path: Path, days_ago: float) -> None:
+    moment = (datetime.now(UTC) - timedelta(days=days_ago)).timestamp()
+    os.utime(path, (moment, moment))
+
+
+def left(settings: Settings) -> tuple[list[str], list[str]]:
+    folders = Folders.of(settings)
+    return (
+        [record.name for record in records(settings)],
+        sorted(path.name for path in folders.cells.iterdir()),
+    )
+
+
+def test_experiments_go_with_the_results_that_no_other_one_uses(settings: Settings) -> None:
+    experiment(settings, "old", 31, ["only-old", "shared"])
+    experiment(settings, "young", 29, ["shared", "only-young"])
+    # Of a file that was changed and run again: named by no record any more.
+    result(settings, "stray-old", 31)
+    result(settings, "stray-young", 29)
+    looks = Folders.of(settings).looks
+    write_json([], looks)
+    fits = [Folders.of(settings).stage1 / name for name in ("used", "unused")]
+    for fit, age in zip(fits, (13, 15), strict=True):
+        fit.mkdir(parents=True)
+        aged(fit, age)
+    month = changed(settings, keep_experiment_days=30)
+    before = left(settings)
+    planned = retain(month, dry_run=True).counts
+    assert left(settings) == before
+    report = retain(month)
+    assert report.counts == planned
+    assert (report.counts["experiments"], report.counts["results of experiments"]) == (1, 2)
+    assert report.counts["fits of experiments"] == 1
+    assert left(settings) == (["young"], ["only-young", "shared", "stray-young"])
+    assert [fit.exists() for fit in fits] == [True, False]
+    assert looks.exists()
+    row = next(row for row in report.rows if row[0] == "experiments")
+    assert row[1] == "keep_experiment_days = 30"
+    assert row[4] == "old"
+    assert retain(month).counts["results of experiments"] == 0
+
+
+def test_all_experiments_can_be_kept(settings: Settings) -> None:
+    experiment(settings, "old", 3_000, ["one"])
+    assert retain(changed(settings, keep_experiment_days=None)).counts["experiments"] == 0
+    assert left(settings) == (["old"], ["one"])
+
+
+def test_a_deployment_without_experiments_has_none_to_remove(settings: Settings) -> None:
+    assert retain(settings).counts["experiments"] == 0
+
+
+def test_an_experiment_that_cannot_be_read_removes_nothing_of_the_others(
+    settings: Settings,
+) -> None:
+    experiment(settings, "old", 300, ["one"])
+    experiment(settings, "torn", 300, ["two"])
+    write_json({"name": "torn"}, Folders.of(settings).record("torn") / "experiment.json")
+    with pytest.raises(ExperimentError, match=r"torn.*homerec experiment --remove NAME"):
+        retain(settings)
+    assert len(list(Folders.of(settings).cells.iterdir())) == 2

@@ -53,6 +53,8 @@ def test_the_argument_is_stronger_than_the_variable(tmp_path: Path) -> None:
         ("quarantine_limit_ratio = 1.1", "quarantine_limit_ratio is 1.1"),
         ("quarantine_limit_ratio = nan", "quarantine_limit_ratio is nan"),
         ("shard_listeners = 0", "shard_listeners is 0"),
+        ("keep_experiment_days = 0", "keep_experiment_days is 0, allowed is 1 to 100000"),
+        ("max_judged_listeners = 999", "max_judged_listeners is 999, allowed is 1000 to"),
         ("max_days_without_events = 0", "max_days_without_events is 0"),
         ("volume_limit_ratio = 0", "volume_limit_ratio is 0"),
     ],

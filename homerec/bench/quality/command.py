@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
-from homerec.bench.measuring import one_blas_thread
+from homerec.bench.measuring import calm_threads
 from homerec.bench.report import say
 from homerec.errors import HomerecError
 from homerec.settings import Settings, load_settings
@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"no part {', '.join(unknown)}; known are {', '.join(PARTS)}")
     if arguments.listeners < 500:
         parser.error(f"--listeners {arguments.listeners}, at least 500 are needed")
-    one_blas_thread()
+    calm_threads()
     # A terminated run stops what it started, as an interrupted one does.
     signal.signal(signal.SIGTERM, _stop)
     try:

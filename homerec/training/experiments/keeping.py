@@ -228,14 +228,19 @@ def look(
     return sum(s["keys"] != keys for s in mine)
 
 
-def drop_unused(settings: Settings) -> int:
-    """Remove stage-1 fits that nothing used for 14 days; returns how many."""
+def unused_fits(settings: Settings) -> list[Path]:
+    """Folders of the stage-1 fits that nothing used for 14 days."""
     folder = Folders.of(settings).stage1
     oldest = time.time() - _UNUSED_DAYS * 86_400
-    doomed = [
-        path for path in (folder.iterdir() if folder.is_dir() else ())
+    return [
+        path for path in sorted(folder.iterdir() if folder.is_dir() else ())
         if path.is_dir() and path.stat().st_mtime < oldest
     ]  # fmt: skip
+
+
+def drop_unused(settings: Settings) -> int:
+    """Remove stage-1 fits that nothing used for 14 days; returns how many."""
+    doomed = unused_fits(settings)
     for path in doomed:
         shutil.rmtree(path)
     return len(doomed)

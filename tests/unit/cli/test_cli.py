@@ -124,6 +124,15 @@ def test_wrong_arguments_exit_with_2(
         (["train", "films"], "EmptyInput: The lake has no events"),
         (["train", "films", "--as-of", "2026-03-10"], "UnknownModel: There is no model films"),
         (
+            ["night", "--as-of", "2026-03-10", "--models", "podcasts", "nosuch"],
+            "UnknownModel: There is no model nosuch; homerec/models has ",
+        ),
+        (
+            ["report", "--html", "/no/such/folder/page.html"],
+            "SettingsError: The folder /no/such/folder of the page does not exist",
+        ),
+        (["report", "ingest", "--html", "/"], "SettingsError: / is a folder. Name the page"),
+        (
             ["drift", "accept", "films", "x", "--until", "2026-03-10", "--reason", "y"],
             "UnknownModel: There is no model films",
         ),
@@ -138,6 +147,35 @@ def test_an_error_is_one_message_with_its_class_and_exit_1(
     assert said.err.startswith(message)
     assert said.err.count("\n") == 1
     assert "Traceback" not in said.err
+
+
+def test_a_night_of_an_unknown_model_computes_nothing(tmp_path: Path) -> None:
+    settings = build_lake(
+        tmp_path,
+        events=[event(1, "2026-03-09T10:00", show=1)],
+        items=[item(1)],
+        listeners=[listener(1)],
+    )
+    assert run("--home", settings.home, "-q", "night", "--models", "nosuch") == 1
+    assert not Lake(settings.home).snapshot(date(2026, 3, 10)).exists()
+
+
+def test_libraries_that_wait_for_the_variables_are_not_loaded_before_they_are_set() -> None:
+    code = (
+        "import sys, homerec.cli.main\n"
+        "print(sorted({'sklearn', 'implicit', 'numba', 'scipy'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_waiting_threads_sleep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert run("--home", tmp_path, "drift", "list") == 0
+    assert os.environ["OMP_WAIT_POLICY"] == "passive"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    assert run("--home", tmp_path, "drift", "list") == 0
+    assert os.environ["OMP_WAIT_POLICY"] == "active"
 
 
 def test_wrong_settings_are_said_like_any_error(

@@ -279,13 +279,37 @@ def test_a_parquet_file_keeps_schema_order_row_groups_and_compression(home: Path
     assert found.read()["listener"].to_pylist() == [1, 3, 1]
 
 
+def test_an_id_that_nobody_has_is_said_to_be_unknown(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--home", str(home), "-q", "forget", "nobody-here"]
+    assert main([*arguments, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Would forget 1 listener; the lake knows 0 of them.\n")
+    assert "Nothing of them was found in any file, table or log that is searched." in said
+    assert "Not known: 1 of the ids." in said
+    assert "misspelt" in said
+    assert "They would be kept as forgotten too" in said
+    assert "nobody-here" not in said
+    assert read_tombstones(settings_of(home)) == {}
+    # As it was said: without --dry-run the id is kept away for good.
+    assert main([*arguments, "--yes"]) == 0
+    assert "They are kept as forgotten too" in capsys.readouterr().out
+    assert len(read_tombstones(settings_of(home))) == 1
+    # A listener who is known is told nothing of the kind.
+    assert main([*arguments[:-1], WHO, "--dry-run"]) == 0
+    assert "Not known" not in capsys.readouterr().out
+
+
 def test_many_at_once_from_a_list(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     many = [f"never-seen-{n:05d}" for n in range(1500)]
     listed = home / "inbox-list.txt"
     listed.write_text("\n".join([*many, WHO, "", "first"]), encoding="utf-8")
     arguments = ["--home", str(home), "-q", "forget", "--file", str(listed)]
     assert main([*arguments, "--dry-run"]) == 0
-    assert "Would forget 1,502 listeners, 2 of them with a key." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.startswith("Would forget 1,502 listeners; the lake knows 2 of them.")
+    assert "Not known: 1,500 of the ids." in said
     assert keys(home)[2] == WHO
     assert main(arguments) == 1
     assert "Say --yes" in capsys.readouterr().err

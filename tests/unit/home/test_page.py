@@ -55,9 +55,11 @@ def test_a_card_cut_off_above_may_stand_below() -> None:
 
 def test_source_and_reason_go_with_the_card() -> None:
     both = Cards.join([cards((1, 7, 1), source=3), cards((2, 9, 1), source=4)])
+    both.proposers[:] = [3, 4 + (5 << 5)]
     page = deduplicate({"popular": both}, SLOTS)
     rows = shelf_table(page, SLOTS, np.array([1, 2], np.int32), editorial=False).to_pylist()
     assert [(r["sources"], r["reason_items"]) for r in rows] == [([3], [0]), ([4], [0])]
+    assert [r["proposers"] for r in rows] == [[3], [164]]
 
 
 def test_market_defaults_have_negative_keys_and_do_not_mix() -> None:

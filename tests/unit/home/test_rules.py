@@ -186,7 +186,7 @@ def test_cards_survive_parquet(place: Place, tmp_path: Path) -> None:
     cards = jump_back_in(shard, context, 10)
     cards.write(tmp_path / "cards.parquet")
     again = Cards.read(tmp_path / "cards.parquet")
-    for name in ("listener", "item", "daypart", "rank", "source", "reason_item"):
+    for name in ("listener", "item", "daypart", "rank", "source", "reason_item", "proposers"):
         np.testing.assert_array_equal(getattr(again, name), getattr(cards, name))
         assert getattr(again, name).dtype == getattr(cards, name).dtype
     assert len(Cards.join([cards, again])) == 2 * len(cards)

@@ -286,18 +286,6 @@ def test_a_refused_or_failed_ingest_enters_nothing(app, kit, run):
     assert app.lake.ledger.read_bytes() == before
 
 
-def test_a_file_set_aside_is_tried_again(app, kit, run):
-    app.put_catalog()
-    app.put("events", kit.good_events(3))
-    app.put_bytes("events/b.csv", b"who\n1\n")
-    app.put_bytes("listeners/b.csv", b"who\n1\n")
-    for _ in range(2):
-        report = run(set_aside_files=True)
-        assert set(report.set_aside_files) == {"events/b.csv", "listeners/b.csv"}
-    assert report.tables["events"].skipped == 1
-    assert report.tables["listeners"].skipped == 0
-
-
 def test_the_ledger_is_the_last_file_of_a_commit(app, kit, run, monkeypatch):
     app.put_catalog()
     app.put("events", kit.good_events())

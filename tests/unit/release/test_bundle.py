@@ -19,8 +19,17 @@ ROWS = [
         "items": [5, 6],
         "sources": [1, 1],
         "reason_items": [0, 5],
+        "proposers": [1, 33],
     },
-    {"listener": 2, "shelf": 0, "daypart": -1, "items": [], "sources": [], "reason_items": []},
+    {
+        "listener": 2,
+        "shelf": 0,
+        "daypart": -1,
+        "items": [],
+        "sources": [],
+        "reason_items": [],
+        "proposers": [],
+    },
 ]
 ABOUT = {
     "as_of": "2026-03-01",
@@ -53,6 +62,7 @@ def test_a_whole_bundle_is_read(write):
     assert rows.offsets.tolist() == [0, 2, 2]
     assert rows.items.tolist() == [5, 6]
     assert rows.reason_items.tolist() == [0, 5]
+    assert rows.proposers.tolist() == [1, 33]
 
 
 @pytest.mark.parametrize(
@@ -97,6 +107,10 @@ def test_a_column_of_another_type_is_named(write):
     ("change", "message"),
     [
         ({"sources": [1]}, "in 1 rows sources and items differ in length, first for listener 1"),
+        (
+            {"proposers": [1]},
+            "in 1 rows proposers and items differ in length, first for listener 1",
+        ),
         ({"shelf": None}, "1 rows have no shelf"),
         ({"items": [5, None]}, "1 elements of items are null"),
     ],

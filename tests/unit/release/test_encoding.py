@@ -20,12 +20,12 @@ def decode(payload):
         return value
 
     while (n_fields := take("h")) != -1:
-        assert n_fields == 7
+        assert n_fields == 8
         row = []
         for form, size in (("q", 8), ("i", 4), ("h", 2), ("h", 2)):
             assert take("i") == size
             row.append(take(form))
-        for form, oid in (("i", 23), ("h", 21), ("i", 23)):
+        for form, oid in (("i", 23), ("h", 21), ("i", 23), ("i", 23)):
             end = take("i") + place
             n_dims, flags, found = take("i"), take("i"), take("i")
             assert (flags, found) == (0, oid)
@@ -54,7 +54,11 @@ def made(lengths, rng):
         items=rng.integers(1, 2**31 - 1, m).astype(np.int32),
         sources=rng.integers(-(2**15), 2**15 - 1, m).astype(np.int16),
         reason_items=rng.integers(0, 2**31 - 1, m).astype(np.int32),
+        proposers=rng.integers(0, 2**30, m).astype(np.int32),
     )
+
+
+ARRAYS = ("items", "sources", "reason_items", "proposers")
 
 
 def expected(rows, release):
@@ -64,7 +68,7 @@ def expected(rows, release):
             int(rows.listener[i]),
             int(rows.shelf[i]),
             int(rows.daypart[i]),
-            *(getattr(rows, name)[a:b].tolist() for name in ("items", "sources", "reason_items")),
+            *(getattr(rows, name)[a:b].tolist() for name in ARRAYS),
         )
         for i, (a, b) in enumerate(zip(rows.offsets[:-1], rows.offsets[1:], strict=True))
     )

@@ -17,7 +17,7 @@ from homerec.models import get_model
 from homerec.settings import Settings
 from homerec.training.challenge import challenge_folder, make_challenger, read_challenge
 from homerec.training.fitting import Plan, SnapshotView, fit_model, has_items, training_set
-from homerec.training.labels import read_labels
+from homerec.training.labels import lists_with_hits, read_labels
 from homerec.training.run import decide, train
 from support.lake import build_lake, event, item, listener
 from support.weeks import END, spec_of, week_lake
@@ -81,16 +81,47 @@ def test_which_unplayed_candidates_are_kept_is_drawn_by_the_seed(trained: Any) -
     assert not np.array_equal(drawn[0].features, drawn[2].features, equal_nan=True)
 
 
+def first_view(trained: Any) -> SnapshotView:
+    day = trained.plan.ranker_dates[0]
+    return SnapshotView(trained.settings, ensure_snapshot(trained.settings, day, writer="training"))
+
+
 def test_too_many_lists_are_thinned_by_listener(trained: Any) -> None:
-    view = SnapshotView(
-        trained.settings,
-        ensure_snapshot(trained.settings, trained.plan.ranker_dates[0], writer="training"),
-    )
+    view = first_view(trained)
     labels = read_labels(trained.settings, trained.spec, view.info)
-    half = replace(trained.model, spec=replace(trained.spec, max_lists=len(labels) // 2))
+    n_lists = lists_with_hits(labels, view.eligible(trained.spec))
+    half = replace(trained.model, spec=replace(trained.spec, max_lists=n_lists // 2))
     thinned = training_set(trained.settings, half, view, labels)
-    n_whole = len(np.unique(trained.learned.groups))
-    assert 0.2 * n_whole < len(np.unique(thinned.groups)) < 0.8 * n_whole
+    n_whole = len(np.unique(training_set(trained.settings, trained.model, view, labels).groups))
+    assert 0.3 * n_whole < len(np.unique(thinned.groups)) < 0.7 * n_whole
+
+
+def test_lists_of_listeners_without_the_shelf_leave_room_for_nobody_less(trained: Any) -> None:
+    view = first_view(trained)
+    labels = read_labels(trained.settings, trained.spec, view.info)
+    # Listener 1 registered long ago, as most have in a real app: the shelf is for the new ones.
+    spec = replace(trained.spec, max_tenure_days=60)
+    eligible = view.eligible(spec)
+    n_lists = lists_with_hits(labels, eligible)
+    assert 0 < n_lists < lists_with_hits(labels, labels.listener)
+    drawn = [
+        training_set(
+            trained.settings,
+            replace(trained.model, spec=replace(spec, max_lists=most)),
+            view,
+            labels,
+        )
+        for most in (n_lists, 60_000)
+    ]
+    np.testing.assert_array_equal(drawn[0].features, drawn[1].features)
+    assert len(drawn[0].labels) > 0
+
+
+def test_who_is_eligible_is_known_without_reading_what_was_played(trained: Any) -> None:
+    spec = replace(trained.spec, max_tenure_days=60, min_items=3)
+    by_shard = [shard.listeners[spec.eligible(shard)] for shard in trained.gate.shards()]
+    np.testing.assert_array_equal(trained.gate.eligible(spec), np.concatenate(by_shard))
+    assert 0 < len(trained.gate.eligible(spec)) < len(trained.gate.eligible(trained.spec))
 
 
 def test_no_labels_make_an_empty_training_set(trained: Any) -> None:

@@ -4,12 +4,19 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from homerec.features.snapshot import ensure_snapshot
 from homerec.models import get_model
 from homerec.models.spec import ModelSpec
-from homerec.training.labels import Labels, lists_with_hits, read_labels, window_files
+from homerec.training.labels import (
+    Labels,
+    lists_with_hits,
+    read_labels,
+    sample_to_judge,
+    window_files,
+)
 from support.lake import build_lake, event, item, listener
 
 START = date(2026, 3, 10)
@@ -109,3 +116,42 @@ def test_the_window_is_as_long_as_the_model_says(tmp_path: Path, days: int) -> N
     assert read_labels(settings, spec, info).end == date(2026, 3, 10 + days)
     names = [Path(p).parent.name for p in window_files(settings, START, date(2026, 3, 10 + days))]
     assert names == [f"date=2026-03-{10 + d}" for d in range(days)]
+
+
+def many(n: int, start: date = START) -> Labels:
+    """Listeners 1 to n with two hits each."""
+    keys = np.repeat(np.arange(1, n + 1, dtype=np.int32), 2)
+    items = np.tile(np.array([1, 2], dtype=np.int32), n)
+    return Labels(keys, items, np.full(2 * n, -1, dtype=np.int8), start, date(2026, 3, 17))
+
+
+def test_so_many_listeners_as_the_limit_allows_are_judged_with_all_their_hits() -> None:
+    labels, everybody = many(4_000), np.arange(1, 4_001, dtype=np.int32)
+    drawn = sample_to_judge(labels, everybody, 1_000, seed=1)
+    keys, n_hits = np.unique(drawn.listener, return_counts=True)
+    assert 900 < len(keys) < 1_100
+    assert (n_hits == 2).all()
+    # Early and late listeners alike.
+    assert 400 < (keys <= 2_000).sum() < 600
+
+
+def test_few_enough_listeners_are_all_judged() -> None:
+    labels, everybody = many(1_000), np.arange(1, 1_001, dtype=np.int32)
+    assert sample_to_judge(labels, everybody, 1_000, seed=1) is labels
+
+
+def test_listeners_without_the_shelf_take_no_place_among_the_judged() -> None:
+    labels = many(4_000)
+    few = np.arange(1, 501, dtype=np.int32)
+    assert np.isin(few, sample_to_judge(labels, few, 1_000, seed=1).listener).all()
+
+
+def test_a_window_and_a_seed_draw_the_same_listeners_again_and_another_one_draws_others() -> None:
+    everybody = np.arange(1, 4_001, dtype=np.int32)
+
+    def drawn(start: date, seed: int) -> set[int]:
+        return set(sample_to_judge(many(4_000, start), everybody, 1_000, seed).listener.tolist())
+
+    assert drawn(START, 1) == drawn(START, 1)
+    assert len(drawn(START, 1) & drawn(date(2026, 3, 9), 1)) < 400
+    assert len(drawn(START, 1) & drawn(START, 2)) < 400

@@ -108,16 +108,18 @@ class AlsSource(CandidateSource):
 
     def prepare(self, query: Query) -> "PreparedAls":
         """Fold the listeners of a query into the item factors."""
-        catalog = query.shard.catalog
-        columns = catalog.rows(self.item_keys_)
-        history = self._history(self._types)
-        matrix = history.matrix(query.shard, columns, query.rows)
-        with threadpool_limits(limits=1, user_api="blas"):
-            model = self._model(seed=0, n_threads=1)
-            model.item_factors = self.item_factors_
-            factors = model.recalculate_user(np.arange(len(query.rows)), matrix)
+        columns, matrix = self._matrix(query)
         known = np.diff(matrix.indptr) > 0
-        return PreparedAls(query, columns, factors, known, self.item_factors_)
+        return PreparedAls(query, columns, self._fold(matrix), known, self.item_factors_)
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Item types that were factorised."""
+        return self._types
+
+    def places(self, query: Query) -> Floats:
+        """Factors of the listeners of a query, float32 (len(query.rows), factors)."""
+        return self._fold(self._matrix(query)[1])
 
     def explain(
         self, query: Query, listener: Rows, item: Rows, barred: npt.NDArray[np.bool_]
@@ -181,6 +183,19 @@ class AlsSource(CandidateSource):
             self.item_factors_ = arrays["item_factors"]
             self._types = tuple(str(t) for t in arrays["types"])
         return self
+
+    def _matrix(self, query: Query) -> tuple[Rows, sparse.csr_matrix]:
+        """Catalog rows of the items with a factor, and the confidence of a query's listeners."""
+        columns = query.shard.catalog.rows(self.item_keys_)
+        history = self._history(self._types)
+        return columns, history.matrix(query.shard, columns, query.rows)
+
+    def _fold(self, matrix: sparse.csr_matrix) -> Floats:
+        with threadpool_limits(limits=1, user_api="blas"):
+            model = self._model(seed=0, n_threads=1)
+            model.item_factors = self.item_factors_
+            factors: Floats = model.recalculate_user(np.arange(matrix.shape[0]), matrix)
+        return factors
 
     def _history(self, item_types: tuple[str, ...]) -> History:
         types = dict.fromkeys([*item_types, *self.parameters["context_types"]])

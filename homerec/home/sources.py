@@ -25,6 +25,8 @@ SOURCES: Final = (
     (6, "familiar", "You listen to this"),
     (7, "baseline", None),
     (8, "ease", "Goes with what you listen to"),
+    (9, "starts", "Close to what you choose"),
+    (10, "centroids", "Liked by listeners like you"),
     (20, "recent", "You listened to this recently"),
     (21, "new_episode", "New episode"),
     (22, "popular_in_market", None),
@@ -37,7 +39,7 @@ WITH_ITEM: Final = {
     PICKED: (200, "Because you picked {item}"),
 }
 #: Sources that can name an item.
-_NAMING: Final = ("als", "co_listening")
+_NAMING: Final = ("als", "co_listening", "starts")
 #: First number of the tags, and of those from which on none is named (numbers are int16).
 FIRST_TAG: Final = 1_000
 _LAST: Final = 32_767

@@ -14,6 +14,7 @@ MODEL: Final = ModelSpec(
     sources=(
         SourceSpec("als", 80, {"context_types": ("artist",)}),
         SourceSpec("co_listening", 60, {"context_types": ("artist",)}),
+        SourceSpec("starts", 60),
         SourceSpec("by_tags", 40),
         SourceSpec("new_items", 10),
         SourceSpec("popular", 40, {"column": "n_starts_28d"}),
@@ -24,6 +25,8 @@ MODEL: Final = ModelSpec(
         "source_als_rank",
         "source_co_listening_score",
         "source_co_listening_rank",
+        "source_starts_score",
+        "source_starts_rank",
         "source_by_tags_rank",
         "source_popular_rank",
         "tag_affinity",
@@ -47,6 +50,8 @@ MODEL: Final = ModelSpec(
     ranker_parameters={"max_leaf_nodes": 8, "min_samples_leaf": 60},
     # With one window the items without a factor would be other ones than at night.
     ranker_windows=2,
+    # Stage 1 ends a week, not three, before the night; the ranker learned over fits made alike.
+    refit_sources=True,
     limits=GateLimits(metric_floor=0.02, coverage_floor=0.02),
     cadence="0 4 * * 1",
     position=30,

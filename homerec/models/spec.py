@@ -12,10 +12,12 @@ import numpy as np
 from homerec.candidates.als import AlsSource
 from homerec.candidates.base import CandidateSource, Query, Seen
 from homerec.candidates.by_tags import ByTagsSource, NewItemsSource
+from homerec.candidates.centroids import CentroidsSource
 from homerec.candidates.co_listening import CoListeningSource
 from homerec.candidates.ease import EaseSource
 from homerec.candidates.familiar import FamiliarSource
 from homerec.candidates.popular import PopularSource
+from homerec.candidates.starts import StartsSource
 from homerec.columns import ITEM_TYPES
 from homerec.errors import SettingsError
 from homerec.features.tables import Rows, Shard
@@ -29,11 +31,13 @@ SOURCES: Final[dict[str, type[CandidateSource]]] = {
     for kind in (
         AlsSource,
         ByTagsSource,
+        CentroidsSource,
         CoListeningSource,
         EaseSource,
         FamiliarSource,
         NewItemsSource,
         PopularSource,
+        StartsSource,
     )
 }
 RANKERS: Final[dict[str, type[Ranker]]] = {

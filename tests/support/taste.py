@@ -76,8 +76,17 @@ def make_source(name: str) -> CandidateSource:
     """An unfitted source with parameters for a small world."""
     parameters: dict[str, dict[str, Any]] = {
         "als": {"factors": 6, "min_listeners": 2, "context_types": ("artist",)},
+        "centroids": {
+            "clusters": 2,
+            "known_items": 5,
+            "few_items": 100,
+            "factors": 6,
+            "min_listeners": 2,
+            "context_types": ("artist",),
+        },
         "co_listening": {"context_types": ("artist",), "shrinkage": 1.0},
         "ease": {"context_types": ("artist",), "min_listeners": 2, "l2": 5.0},
+        "starts": {"factors": 4, "min_listeners": 2, "precision": 2.0},
     }
     return SOURCES[name](**parameters.get(name, {}))
 

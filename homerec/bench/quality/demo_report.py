@@ -107,6 +107,8 @@ def model_report(name: str, figures: Sequence[SeedFigures]) -> str:
     for peer in [p for p in _PEERS if p in contender_names(name, figures)]:
         rows = list(lifts(name, peer, figures))
         parts.append(_lift_table(peer, rows if peer == "baseline" else rows[:1]))
+    if f"{name} cold/plays" in figures[0].arrays:
+        parts.append(_cold_table(name, figures))
     parts += [_recall_table(name, figures), _training_table(name, figures)]
     return "\n\n".join(parts)
 
@@ -176,6 +178,52 @@ def _lift_table(peer: str, rows: Sequence[Lift]) -> str:
         for lift in rows
     ]
     return f"NDCG@10 against {peer}:\n\n{table(header, cells)}"
+
+
+def cold_lifts(
+    name: str, figures: Sequence[SeedFigures]
+) -> Iterator[tuple[str, int, float, float, Interval]]:
+    """Compare a model with its baseline by plays so far, where the past of many is hidden.
+
+    Yields
+    ------
+    str, int, float, float, Interval
+        Plays so far, listeners with a hit, mean NDCG of model and baseline, their difference.
+    """
+    cold = f"{name} cold"
+    model, base = (
+        np.concatenate([one.arrays[f"{cold}/{who}/ndcg"] for one in figures])
+        for who in ("model", "baseline")
+    )
+    plays = np.concatenate([one.arrays[f"{cold}/plays"] for one in figures])
+    for group in np.unique(plays):
+        where = plays == group
+        yield (
+            str(group),
+            int(where.sum()),
+            float(model[where].mean()),
+            float(base[where].mean()),
+            paired_bootstrap(model[where], base[where], seed=_SEED),
+        )
+
+
+def _cold_table(name: str, figures: Sequence[SeedFigures]) -> str:
+    rows = [
+        (
+            plays,
+            f"{n:,}" + ("" if n >= MIN_SEGMENT else f" (fewer than {MIN_SEGMENT})"),
+            f"{model:.4f}",
+            f"{base:.4f}",
+            _interval(found) + ("" if found.low > 0 else " not surely better"),
+        )
+        for plays, n, model, base, found in cold_lifts(name, figures)
+    ]
+    header = ("plays so far", "n", "model", "baseline", "difference [95%]")
+    title = (
+        "NDCG@10 of new listeners by card plays so far; a third of them had their whole past "
+        "hidden, a third all but one play:"
+    )
+    return f"{title}\n\n{table(header, rows)}"
 
 
 def _recall_table(name: str, figures: Sequence[SeedFigures]) -> str:

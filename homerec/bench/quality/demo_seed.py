@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from homerec.bench.measuring import apart
+from homerec.bench.quality.cold import judge_cold
 from homerec.bench.quality.contenders import (
     Oracle,
     TextIds,
@@ -55,7 +56,7 @@ _FIRST_DAY: Final = date(2026, 1, 1)
 _CODE: Final = (
     *("world", "ingest", "features", "candidates", "ranking", "models", "training", "registry"),
 )
-_OWN_CODE: Final = ("demo_seed.py", "contenders.py")
+_OWN_CODE: Final = ("demo_seed.py", "contenders.py", "cold.py")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class SeedFigures:
         by source, ``candidates`` (mean number a listener).
     arrays : dict of str to (n,) array
         ``<model>/<contender>/<metric>`` (float64), ``<model>/segments/<kind>`` (str),
-        ``<model>/listener`` (int32), by listener.
+        ``<model>/listener`` (int32), by listener; ``<model> cold/<key>`` what
+        :func:`homerec.bench.quality.cold.judge_cold` found.
     """
 
     about: dict[str, Any]
@@ -154,6 +156,9 @@ def _measure(settings: Settings, seed: int, listeners: int) -> SeedFigures:
         judged = judge_model(settings, name, as_of, foresight)
         about[name] |= judged.about
         arrays |= {f"{name}/{key}": values for key, values in judged.arrays.items()}
+        if get_model(name, settings).max_tenure_days is not None:
+            cold = judge_cold(settings, name, as_of)
+            arrays |= {f"{name} cold/{key}": values for key, values in cold.items()}
     return SeedFigures(about, arrays)
 
 

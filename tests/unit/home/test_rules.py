@@ -148,7 +148,7 @@ def test_numbers_of_sources_are_never_used_twice() -> None:
     assert len(set(numbers)) == len(numbers) == len(NUMBERS)
     told = [row["source"] for row in source_rows(["news", "{item}"])]
     assert told[: len(numbers)] == numbers
-    assert len(set(told)) == len(told) == len(numbers) + 4 + 2
+    assert len(set(told)) == len(told) == len(numbers) + 6 + 2
 
 
 def test_a_number_says_the_source_and_how_the_reason_is_worded() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from homerec.bench.quality import command, demo, demo_seed
 from homerec.bench.quality.command import Options, main
-from homerec.bench.quality.demo_report import lifts, model_report, targets
+from homerec.bench.quality.demo_report import cold_lifts, lifts, model_report, targets
 from homerec.bench.quality.demo_seed import MODELS, SeedFigures, figures_key, first_day
 from homerec.errors import HomerecError
 from homerec.settings import Settings
@@ -152,3 +152,23 @@ def test_a_part_that_fails_does_not_stop_the_others(
     said = capsys.readouterr()
     assert "figures" in said.out
     assert f"first: FAILED, HomerecError: no data in {tmp_path}" in said.err
+
+
+def test_new_listeners_are_told_apart_by_plays_so_far() -> None:
+    one = figures(1, GOOD)
+    rng = np.random.default_rng(5)
+    one.arrays["playlists cold/plays"] = np.repeat(["0", "1-4", "5+"], [250, 220, 30])
+    one.arrays["playlists cold/baseline/ndcg"] = rng.random(500)
+    better = np.repeat([0.2, 0.0, 0.2], [250, 220, 30])
+    noise = rng.normal(0, 0.1, 500)
+    one.arrays["playlists cold/model/ndcg"] = (
+        one.arrays["playlists cold/baseline/ndcg"] + better + noise - noise.mean()
+    )
+    found = {group: (n, interval) for group, n, _, _, interval in cold_lifts("playlists", [one])}
+    assert {group: n for group, (n, _) in found.items()} == {"0": 250, "1-4": 220, "5+": 30}
+    assert found["0"][1].low > 0.15
+    assert found["1-4"][1].low < 0 < found["1-4"][1].high
+    text = model_report("playlists", [one])
+    assert text.count("not surely better") == 1
+    assert "| 5+           | 30 (fewer than 200) |" in text
+    assert "plays so far" not in model_report("podcasts", [one])

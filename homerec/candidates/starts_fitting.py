@@ -1,0 +1,282 @@
+"""The item side of :mod:`homerec.candidates.starts`: attributes, popularity, learned factors."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from homerec.candidates.starts_folding import Doubles, Integers, Support, Vectors, fold
+from homerec.features.tables import Catalog, Rows
+
+logger = logging.getLogger(__name__)
+
+#: Tags and language of an item that count at most.
+_ATTRIBUTES: Final = 8
+#: Starts that every item is given in a market besides its own, in the mean.
+_PRIOR_STARTS: Final = 0.04
+#: Precision of an item's bias: its popularity is known apart from small corrections.
+_BIAS_PRECISION: Final = 1.0
+#: Penalty of the attributes' factors, in items.
+_RIDGE: Final = 1.0
+_BLOCK: Final = 512
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """Which attributes items can have: the most common tags, and languages.
+
+    Attributes
+    ----------
+    tags, languages : tuple of str
+    tag_strength, language_strength : float
+        Standard deviation, over listeners, of what an attribute adds to the log of a chance.
+    """
+
+    tags: tuple[str, ...]
+    languages: tuple[str, ...]
+    tag_strength: float
+    language_strength: float
+
+    def __len__(self) -> int:
+        return len(self.tags) + len(self.languages)
+
+    def shares(self, catalog: Catalog, items: Rows) -> Doubles:
+        """Attributes of catalog rows: tags sum to 1 at most, a language is 1.
+
+        Returns
+        -------
+        float64 (len(items), len(self))
+        """
+        out = np.zeros((len(items), len(self)))
+        known = {name: at for at, name in enumerate(catalog.tags)}
+        for at, name in enumerate(self.tags):
+            if name in known:
+                # A unit row squared is the item's distribution over its tags.
+                out[:, at] = catalog.item_tags[items, known[name]].astype(np.float64) ** 2
+        spoken = catalog.languages[items]
+        for at, name in enumerate(self.languages, start=len(self.tags)):
+            if name in catalog.language_names:
+                out[:, at] = spoken == catalog.language_names.index(name)
+        return out
+
+    def vectors(self, factors: Doubles, shares: Doubles) -> Vectors:
+        """Vectors of items from their factors and :meth:`shares`."""
+        scale = np.repeat(
+            [self.tag_strength, self.language_strength], [len(self.tags), len(self.languages)]
+        )
+        strength = shares * scale
+        most = int((strength > 0).sum(axis=1).max(initial=0))
+        width = min(_ATTRIBUTES, most)
+        best = np.argsort(-strength, axis=1, kind="stable")[:, :width]
+        return Vectors(
+            factors, best.astype(np.int64), np.take_along_axis(strength, best, 1), len(self)
+        )
+
+
+def chances(
+    started: sparse.csr_matrix, types: Integers, markets: Integers, n_markets: int
+) -> Doubles:
+    """Chance of each item to be the one started, within its type, by market.
+
+    Parameters
+    ----------
+    started : csr_matrix (n, m)
+    types : int64 (m,)
+    markets : int64 (n,)
+    n_markets : int
+
+    Returns
+    -------
+    float64 (n_markets + 1, m)
+        Rows sum to 1 within a type; the last one is over all markets.
+    """
+    member = sparse.csr_matrix(
+        (np.ones(len(markets)), (markets, np.arange(len(markets)))), shape=(n_markets, len(markets))
+    )
+    counts = np.asarray((member @ started).todense(), dtype=np.float64)
+    out = np.zeros((n_markets + 1, len(types)))
+    for kind in np.unique(types):
+        own = types == kind
+        everywhere = counts[:, own].sum(axis=0) + 0.5
+        share = everywhere / everywhere.sum()
+        here = counts[:, own] + _PRIOR_STARTS * own.sum() * share
+        out[:-1, own] = here / here.sum(axis=1, keepdims=True)
+        out[-1, own] = share
+    return out
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What alternating maximisation found.
+
+    Attributes
+    ----------
+    factors : float64 (m, k)
+    bias : float64 (m,)
+        Added to the log of the chance.
+    of_attributes : float64 (n_attributes, k)
+        Factors of an attribute: those of an item that was never started follow from them.
+    """
+
+    factors: Doubles
+    bias: Doubles
+    of_attributes: Doubles
+
+
+def fit_items(
+    started: sparse.csr_matrix,
+    types: Integers,
+    markets: Integers,
+    chance: Doubles,
+    shares: Doubles,
+    attributes: Attributes,
+    *,
+    k: int,
+    precision: float,
+    iterations: int,
+    rng: np.random.Generator,
+    support: "Chooser",
+) -> Fitted:
+    """Alternate between listeners (:func:`fold`) and items, one Newton step each.
+
+    Given the listeners, items are independent: the starts of an item are Poisson with the mean
+    n_u w_i exp(b_i + x_u' v_i) / Z_u over listeners, and its factors have a normal prior around
+    those that its attributes give.
+
+    Parameters
+    ----------
+    started, types, markets
+        As in :func:`fold`; types ascend from 0.
+    chance : float64 (n_markets + 1, m)
+        From :func:`chances`.
+    shares : float64 (m, n_attributes)
+    attributes : Attributes
+    k : int
+        Learned factors.
+    precision : float
+        Of the factors around what the attributes say.
+    iterations : int
+    rng : numpy.random.Generator
+        Where to begin.
+    support : Chooser
+
+    References
+    ----------
+    Canny 2004, GaP: a factor model for discrete data (alternating Poisson fits).
+    """
+    m, listener_of = started.shape[1], started.T.tocsr()
+    of_attributes = 0.5 * rng.standard_normal((shares.shape[1], k))
+    factors = shares @ of_attributes + 0.1 * rng.standard_normal((m, k))
+    bias, x = np.zeros(m), None
+    ridge = shares.T @ shares + _RIDGE * np.eye(shares.shape[1])
+    for number in range(iterations):
+        vectors = attributes.vectors(factors, shares)
+        chosen = support.of(vectors, chance, bias)
+        x = fold(started, types, vectors, chosen, markets, begin=x, steps=2 if number else 6)
+        expected = _scale(started, types, chosen, markets, x)
+        middle = shares @ of_attributes
+        tilted = np.hstack([np.ones((len(x), 1)), x[:, :k]])
+        square = (tilted[:, :, None] * tilted[:, None, :]).reshape(len(x), -1)
+        wide = vectors.dense()
+        for start in range(0, m, _BLOCK):
+            at = slice(start, min(start + _BLOCK, m))
+            mean = np.exp(wide[at] @ x.T + bias[at, None]) * chance[:, at][markets].T
+            mean *= expected[:, types[at]].T
+            gradient = listener_of[at] @ tilted - mean @ tilted
+            gradient[:, 0] -= _BIAS_PRECISION * bias[at]
+            gradient[:, 1:] -= precision * (factors[at] - middle[at])
+            hessian = (mean @ square).reshape(-1, k + 1, k + 1)
+            hessian += np.diag([_BIAS_PRECISION, *[precision] * k])
+            step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
+            # Far from the maximum a whole step may lead away from it.
+            step *= np.minimum(1.0, 2.0 / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-9))
+            bias[at] += step[:, 0]
+            factors[at] += step[:, 1:]
+        of_attributes[:] = np.linalg.solve(ridge, shares.T @ factors)
+        logger.debug("starts: iteration %d of %d", number + 1, iterations)
+    return Fitted(factors, bias, of_attributes)
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """The items that stand for all in the sums, and how likely each was to be chosen.
+
+    Attributes
+    ----------
+    items : int64 (s,)
+        Positions, type by type.
+    bounds : int64 (n_types + 1,)
+    inclusion : float64 (s,)
+    """
+
+    items: Integers
+    bounds: Integers
+    inclusion: Doubles
+
+    @classmethod
+    def draw(
+        cls, chance: npt.NDArray[np.float64], types: Integers, most: int, rng: np.random.Generator
+    ) -> "Chooser":
+        """Draw at most about ``most`` items a type, popular ones surely (systematic sampling).
+
+        Parameters
+        ----------
+        chance : float64 (m,)
+            The largest in any market: an item of one market must not be left to luck.
+        types : int64 (m,)
+            Ascending from 0.
+        most : int
+        rng : numpy.random.Generator
+        """
+        items, inclusion = [], []
+        for kind in range(int(types.max()) + 1):
+            own = np.flatnonzero(types == kind)
+            share = np.ones(len(own))
+            if len(own) > most:
+                root = np.sqrt(chance[own])
+                low, high = 0.0, most / root.min()
+                for _ in range(60):
+                    middle = (low + high) / 2
+                    enough = np.minimum(middle * root, 1.0).sum() > most
+                    low, high = (low, middle) if enough else (middle, high)
+                share = np.minimum(low * root, 1.0)
+            at = np.floor(np.cumsum(share) + rng.random()).astype(np.int64)
+            taken = (np.diff(at, prepend=0) > 0) | (share >= 1.0)
+            items.append(own[taken])
+            inclusion.append(share[taken])
+        bounds = np.cumsum([0, *(len(part) for part in items)]).astype(np.int64)
+        return cls(np.concatenate(items).astype(np.int64), bounds, np.concatenate(inclusion))
+
+    def of(self, vectors: Vectors, chance: Doubles, bias: Doubles) -> Support:
+        """Weigh the chosen items so that they stand for all."""
+        at = self.items
+        return Support(
+            vectors.take(at), self.bounds, chance[:, at] * np.exp(bias[at]) / self.inclusion
+        )
+
+
+def _scale(
+    started: sparse.csr_matrix, types: Integers, support: Support, markets: Integers, x: Doubles
+) -> Doubles:
+    """Divide starts by the sum of chances, by listener and type, float64 (n, n_types)."""
+    n_types = len(support.bounds) - 1
+    amount = np.zeros((started.shape[0], n_types))
+    row = np.repeat(np.arange(started.shape[0]), np.diff(started.indptr))
+    np.add.at(amount, (row, types[started.indices]), started.data)
+    dense = support.vectors.dense()
+    for kind in range(n_types):
+        own = slice(support.bounds[kind], support.bounds[kind + 1])
+        wide = dense[own]
+        total = (np.exp(x @ wide.T) * support.weight[markets, own]).sum(axis=1)
+        amount[:, kind] /= total
+    return amount
+
+
+def common(names: Sequence[str], counts: npt.NDArray[np.floating], most: int) -> tuple[str, ...]:
+    """Names with the largest counts, at most so many, in alphabetical order."""
+    best = np.argsort(-counts, kind="stable")[:most]
+    return tuple(sorted(names[at] for at in best if counts[at] > 0))

@@ -1,0 +1,175 @@
+"""The model of starts against its definition, and what it says of new items and listeners."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import optimize, sparse
+
+from homerec.candidates.base import Query
+from homerec.candidates.starts_fitting import Chooser
+from homerec.candidates.starts_folding import Support, Vectors, fold
+from homerec.features.snapshot import ensure_snapshot
+from homerec.features.tables import Shard, find, load_catalog, load_shard
+from homerec.settings import Settings
+from support.taste import COLD, SHOWS, US_COLD, fit_data, group_of, make_source, taste_lake
+
+DAY = date(2026, 3, 10)
+N_ITEMS, WIDTH = 30, 5
+
+
+def planted(seed: int) -> tuple[Vectors, Support, np.ndarray]:
+    """Thirty items of two types with two factors and three attributes, in one market."""
+    rng = np.random.default_rng(seed)
+    vectors = Vectors(
+        rng.standard_normal((N_ITEMS, 2)),
+        rng.integers(0, 3, (N_ITEMS, 1)),
+        np.full((N_ITEMS, 1), 0.5),
+        3,
+    )
+    types = np.repeat([0, 1], N_ITEMS // 2)
+    weight = rng.random((2, N_ITEMS))
+    return vectors, Support(vectors, np.array([0, 15, 30]), weight), types
+
+
+def log_posterior(
+    x: np.ndarray, mine: np.ndarray, wide: np.ndarray, weight: np.ndarray, types: np.ndarray
+) -> float:
+    """Log of the prior and of every start, written out."""
+    total = -0.5 * float(x @ x)
+    for i in np.flatnonzero(mine):
+        same = types == types[i]
+        odds = weight * np.exp(wide @ x)
+        total += float(mine[i]) * float(np.log(odds[i] / odds[same].sum()))
+    return total
+
+
+def test_folding_finds_the_maximum_of_the_posterior() -> None:
+    vectors, support, types = planted(3)
+    started = (np.random.default_rng(4).random((6, N_ITEMS)) < 0.3).astype(float)
+    started[1] *= 0.2
+    started[5] = 0
+    found = fold(
+        sparse.csr_matrix(started), types, vectors, support, np.zeros(6, np.int64), steps=60
+    )
+    for line in range(6):
+        best = optimize.minimize(
+            lambda x, mine=started[line]: (
+                -log_posterior(x, mine, vectors.dense(), support.weight[0], types)
+            ),
+            np.zeros(WIDTH),
+            tol=1e-10,
+        )
+        np.testing.assert_allclose(found[line], best.x, atol=2e-4)
+
+
+def test_a_market_that_is_not_known_is_read_from_the_last_row() -> None:
+    vectors, support, types = planted(3)
+    started = sparse.csr_matrix((np.random.default_rng(4).random((1, N_ITEMS)) < 0.3).astype(float))
+    unknown = fold(started, types, vectors, support, np.array([-1]))
+    np.testing.assert_array_equal(unknown, fold(started, types, vectors, support, np.array([1])))
+    assert not np.allclose(unknown, fold(started, types, vectors, support, np.array([0])))
+
+
+def test_what_is_drawn_stands_for_all_items() -> None:
+    rng = np.random.default_rng(1)
+    chance = rng.lognormal(0, 2, 5_000)
+    types = np.zeros(5_000, np.int64)
+    value = rng.random(5_000)
+    draws = [Chooser.draw(chance, types, 200, np.random.default_rng(s)) for s in range(60)]
+    assert all(190 <= len(one.items) <= 201 for one in draws)
+    sums = [float((value * chance)[one.items] @ (1 / one.inclusion)) for one in draws]
+    assert np.mean(sums) == pytest.approx(float(value @ chance), rel=0.02)
+    surely = np.argsort(-chance)[:2]
+    assert all(np.isin(surely, one.items).all() for one in draws)
+    few = Chooser.draw(chance[:50], types[:50], 200, rng)
+    assert few.items.tolist() == list(range(50))
+    assert (few.inclusion == 1).all()
+
+
+@pytest.fixture(scope="module")
+def shard(tmp_path_factory: pytest.TempPathFactory) -> Shard:
+    settings = taste_lake(tmp_path_factory.mktemp("taste"))
+    return shard_of(settings)
+
+
+def shard_of(settings: Settings) -> Shard:
+    info = ensure_snapshot(settings, DAY, writer="night")
+    return load_shard(info, load_catalog(info), 0, 1_000)
+
+
+def scores(source: Any, shard: Shard, key: int) -> dict[int, float]:
+    """Score of every show for one listener, by the show's key."""
+    row = find(shard.listeners, np.array([key]))
+    ready = source.prepare(Query(shard, row, ("show",)))
+    shows = shard.catalog.of_type("show")
+    found = ready.score(np.repeat(row, len(shows)), shows)
+    return dict(zip(shard.catalog.items[shows].tolist(), found.tolist(), strict=True))
+
+
+def lean(found: dict[int, float], group: str) -> float:
+    """Mean score of a group's shows, less that of the other's."""
+    other = {"a": "b", "b": "a"}[group]
+    return float(
+        np.mean([found[s] for s in SHOWS[group]]) - np.mean([found[s] for s in SHOWS[other]])
+    )
+
+
+def test_taste_is_found_against_popularity(shard: Shard) -> None:
+    source = make_source("starts").fit(fit_data(shard.catalog, shard))
+    nobody = lean(scores(source, shard, COLD), "a")
+    # Group b is the larger one: without taste its shows lead.
+    assert nobody < 0
+    for key in (1, 2, 3, 4):
+        group = group_of(key)
+        own = lean(scores(source, shard, key), group)
+        assert own > 1.0
+        assert own > (nobody if group == "a" else -nobody) + 1.0
+    nothing = np.zeros(0, np.int64)
+    without = replace(shard, pick_listener=nothing, pick_item=nothing)
+    picked, unpicked = (lean(scores(source, s, US_COLD), "a") for s in (shard, without))
+    assert picked > unpicked + 0.3
+
+
+def test_an_item_newer_than_the_fit_has_the_taste_of_its_tags(shard: Shard) -> None:
+    source = make_source("starts").fit(fit_data(shard.catalog, shard))
+    assert 26 not in source.item_keys_  # type: ignore[attr-defined]
+    fan, other = scores(source, shard, 1), scores(source, shard, 2)
+    # Show 26 has tag a; nobody has started it.
+    assert fan[26] > other[26] + 0.5
+
+
+def test_a_type_without_weight_is_not_read(shard: Shard) -> None:
+    source = make_source("starts")
+    source.parameters["weights"] = {"artist": 1.0, "show": 0.0}
+    source.fit(fit_data(shard.catalog, shard))
+    artists = shard.catalog.items[shard.catalog.of_type("artist")]
+    assert set(source.item_keys_.tolist()) <= set(artists.tolist())  # type: ignore[attr-defined]
+
+
+def test_the_shelfs_own_type_is_read_though_no_weight_names_it(shard: Shard) -> None:
+    source = make_source("starts")
+    source.parameters["weights"] = {"artist": 1.0}
+    source.fit(fit_data(shard.catalog, shard))
+    shows = shard.catalog.items[shard.catalog.of_type("show")]
+    assert np.isin(source.item_keys_, shows).any()  # type: ignore[attr-defined]
+
+
+def test_the_fit_does_not_depend_on_shards(shard: Shard, tmp_path: Path) -> None:
+    info = ensure_snapshot(taste_lake(tmp_path), DAY, writer="night")
+    parts = [load_shard(info, shard.catalog, low, low + 20) for low in (0, 20, 40, 60, 80)]
+    whole = make_source("starts").fit(fit_data(shard.catalog, shard))
+    pieces = make_source("starts").fit(fit_data(shard.catalog, *parts))
+    np.testing.assert_array_equal(whole.factors_, pieces.factors_)  # type: ignore[attr-defined]
+
+
+def test_markets_are_known_by_name(shard: Shard) -> None:
+    source = make_source("starts").fit(fit_data(shard.catalog, shard))
+    before = scores(source, shard, 1)
+    turned = replace(shard.catalog, markets=["XX", "YY"])
+    renamed = replace(shard, catalog=turned)
+    # Neither market is known any more: the listener is placed by the last row.
+    assert scores(source, renamed, 1) != before

@@ -12,8 +12,10 @@ from typing import Any, Final
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 
 from homerec.errors import SnapshotError
+from homerec.features.item_parts import item_part
 from homerec.features.pair_sources import PairSource
 from homerec.features.pairs import Longs, PlayedPairs, weighed
 from homerec.features.queries import create_table, expose_lake, number
@@ -33,10 +35,10 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "item_availability": ("item", "market"),
 }
 #: Made for each block of listeners, and what is put together of all blocks.
-_BY_LISTENER: Final = ("item_part", "listener", "listener_tag", "pick")
+_BY_LISTENER: Final = ("listener", "listener_tag", "pick")
 _OVERALL: Final = ("item_market", "item", "item_tag", "item_availability")
 #: Every SQL file that a feature depends on.
-SQL_FILES: Final = ("card", "daily", "known", "decay", "item_part", *TABLES)
+SQL_FILES: Final = ("card", "daily", "known", "decay", *TABLES)
 
 #: More card plays of an item by one listener are an error; daily.sql packs counts of a day.
 MAX_PLAYS: Final = 2**20 - 1
@@ -88,8 +90,10 @@ def compute_tables(
     expose_lake(connection, lake, known_at, listeners)
     for at, (block, pairs) in enumerate(source.pieces(connection)):
         expose_lake(connection, lake, known_at, listeners, block)
-        expose_pairs(connection, pairs, as_of)
+        table = expose_pairs(connection, pairs, as_of)
         rows["listener_item"] += len(pairs)
+        connection.register("block_part", item_part(connection, pairs, table, as_of))
+        create_table(connection, "item_part", "SELECT * FROM block_part", {}, append=at > 0)
         for name in _BY_LISTENER:
             rows[name] = _create(connection, name, parameters, append=at > 0)
         progress(f"features {as_of}: {rows['listener_item']:,} rows of listener_item so far")
@@ -101,7 +105,9 @@ def compute_tables(
     return {name: rows[name] for name in TABLES}
 
 
-def expose_pairs(connection: duckdb.DuckDBPyConnection, pairs: PlayedPairs, as_of: date) -> None:
+def expose_pairs(
+    connection: duckdb.DuckDBPyConnection, pairs: PlayedPairs, as_of: date
+) -> pa.Table:
     """Make pairs readable as ``pair`` (integer sums) and ``listener_item`` (features).
 
     Parameters
@@ -111,6 +117,11 @@ def expose_pairs(connection: duckdb.DuckDBPyConnection, pairs: PlayedPairs, as_o
     pairs : PlayedPairs
         Played before as_of.
     as_of : date
+
+    Returns
+    -------
+    pa.Table
+        What ``pair`` reads.
 
     Raises
     ------
@@ -126,6 +137,7 @@ def expose_pairs(connection: duckdb.DuckDBPyConnection, pairs: PlayedPairs, as_o
     text = read_sql("features/listener_item.sql").replace("$as_of", f"DATE '{as_of}'")
     # A view cannot hold a parameter; as_of is a date of ours.
     connection.execute(f"CREATE OR REPLACE TEMP VIEW listener_item AS {text}")
+    return table
 
 
 def _weights(connection: duckdb.DuckDBPyConnection, max_age: int) -> tuple[list[str], Longs]:

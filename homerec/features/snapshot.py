@@ -15,7 +15,7 @@ import duckdb
 
 from homerec import __version__
 from homerec.errors import EmptyInput, SnapshotError
-from homerec.features import pair_kernels
+from homerec.features import item_parts, pair_kernels
 from homerec.features.compute import SQL_FILES, TABLES, compute_tables
 from homerec.features.pair_sources import known_rows
 from homerec.features.queries import EVERYONE, LAKE_TABLES
@@ -80,8 +80,8 @@ class SnapshotInfo:
 
 def sql_checksum() -> str:
     """SHA-256 over what defines features: snapshots of other definitions are not comparable."""
-    loops = Path(pair_kernels.__file__).read_text(encoding="utf-8")
-    return checksum_text([*(read_sql(f"features/{name}.sql") for name in SQL_FILES), loops])
+    loops = [Path(str(m.__file__)).read_text(encoding="utf-8") for m in (pair_kernels, item_parts)]
+    return checksum_text([*(read_sql(f"features/{name}.sql") for name in SQL_FILES), *loops])
 
 
 def default_known_at(settings: Settings, as_of: date) -> datetime:

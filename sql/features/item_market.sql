@@ -13,7 +13,7 @@
 --                                                          28, both + 1
 --           completion_ratio                               share heard of the contents whose duration is known
 --           days_since_last                                days since anybody's last card play
--- params  : $as_of; table item_part (one row or more per item and market)
+-- params  : $as_of; table item_part (homerec/features/item_parts.py: one row or more per item and market)
 WITH total AS (
     SELECT
         item,

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from homerec.errors import SnapshotError
 from homerec.features.item_parts import item_part
+from homerec.features.listener_parts import ItemSide, expose_listener_parts
 from homerec.features.pair_sources import PairSource
 from homerec.features.pairs import Longs, PlayedPairs, weighed
 from homerec.features.queries import create_table, expose_lake, number
@@ -88,12 +89,14 @@ def compute_tables(
     parameters = {"as_of": as_of}
     rows = {"listener_item": 0}
     expose_lake(connection, lake, known_at, listeners)
+    items = ItemSide.read(connection, as_of)
     for at, (block, pairs) in enumerate(source.pieces(connection)):
         expose_lake(connection, lake, known_at, listeners, block)
         table = expose_pairs(connection, pairs, as_of)
         rows["listener_item"] += len(pairs)
         connection.register("block_part", item_part(connection, pairs, table, as_of))
         create_table(connection, "item_part", "SELECT * FROM block_part", {}, append=at > 0)
+        expose_listener_parts(connection, pairs, table, items, as_of)
         for name in _BY_LISTENER:
             rows[name] = _create(connection, name, parameters, append=at > 0)
         progress(f"features {as_of}: {rows['listener_item']:,} rows of listener_item so far")

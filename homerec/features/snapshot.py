@@ -15,7 +15,7 @@ import duckdb
 
 from homerec import __version__
 from homerec.errors import EmptyInput, SnapshotError
-from homerec.features import item_parts, pair_kernels
+from homerec.features import item_parts, listener_parts, pair_kernels
 from homerec.features.compute import SQL_FILES, TABLES, compute_tables
 from homerec.features.pair_sources import known_rows
 from homerec.features.queries import EVERYONE, LAKE_TABLES
@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 Writer = Literal["night", "training"]
 
 _ROW_GROUP: Final = 100_000
+#: Modules whose loops define features, beside the SQL.
+_LOOPS: Final = (pair_kernels, item_parts, listener_parts)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class SnapshotInfo:
 
 def sql_checksum() -> str:
     """SHA-256 over what defines features: snapshots of other definitions are not comparable."""
-    loops = [Path(str(m.__file__)).read_text(encoding="utf-8") for m in (pair_kernels, item_parts)]
+    loops = [Path(str(m.__file__)).read_text(encoding="utf-8") for m in _LOOPS]
     return checksum_text([*(read_sql(f"features/{name}.sql") for name in SQL_FILES), *loops])
 
 

@@ -20,31 +20,30 @@
 --                                        days, null if none
 --           start_ratio                  share of the items played in the last 28 days that were new then
 --           completion_ratio             share heard of the contents whose duration is known, null if of none
--- params  : $as_of; tables listeners, items, pair, signup_picks
+-- params  : $as_of; tables listeners, signup_picks, listener_kind (homerec/features/listener_parts.py: pairs summed by
+--           listener, type and language of the item)
 WITH played AS (
     SELECT
-        li.listener,
-        sum(li.n_plays) AS n_plays,
-        sum(li.n_plays_7d) AS n_plays_7d,
-        sum(li.n_plays_28d) AS n_plays_28d,
-        count(*) AS n_items,
-        max(li.last_at) AS last_at,
-        sum(li.n_plays - li.n_morning - li.n_afternoon - li.n_evening) AS n_night,
-        sum(li.n_morning) AS n_morning,
-        sum(li.n_afternoon) AS n_afternoon,
-        sum(li.n_evening) AS n_evening,
-        sum(li.n_weekend) AS n_weekend,
-        count(*) FILTER (i.type = 'show') AS n_shows,
-        count(*) FILTER (i.type = 'playlist') AS n_playlists,
-        count(*) FILTER (i.type = 'show' AND li.first_at >= CAST($as_of AS TIMESTAMP) - INTERVAL 28 DAY) AS show_starts_28d,
-        count(*) FILTER (
-            i.type = 'playlist' AND li.first_at >= CAST($as_of AS TIMESTAMP) - INTERVAL 28 DAY
-        ) AS playlist_starts_28d,
-        coalesce(sum(li.n_plays) FILTER (i.type = 'show'), 0) AS show_plays,
-        coalesce(sum(li.n_plays) FILTER (i.type = 'playlist'), 0) AS playlist_plays
-    FROM pair AS li
-    INNER JOIN items AS i ON i.item = li.item
-    GROUP BY li.listener
+        listener,
+        sum(n_plays) AS n_plays,
+        sum(n_plays_7d) AS n_plays_7d,
+        sum(n_plays_28d) AS n_plays_28d,
+        sum(n_items) AS n_items,
+        max(last_at) AS last_at,
+        sum(n_plays - n_morning - n_afternoon - n_evening) AS n_night,
+        sum(n_morning) AS n_morning,
+        sum(n_afternoon) AS n_afternoon,
+        sum(n_evening) AS n_evening,
+        sum(n_weekend) AS n_weekend,
+        coalesce(sum(n_items) FILTER (type = 'show'), 0) AS n_shows,
+        coalesce(sum(n_items) FILTER (type = 'playlist'), 0) AS n_playlists,
+        coalesce(sum(n_starts_28d) FILTER (type = 'show'), 0) AS show_starts_28d,
+        coalesce(sum(n_starts_28d) FILTER (type = 'playlist'), 0) AS playlist_starts_28d,
+        coalesce(sum(n_plays) FILTER (type = 'show'), 0) AS show_plays,
+        coalesce(sum(n_plays) FILTER (type = 'playlist'), 0) AS playlist_plays
+    FROM listener_kind
+    WHERE type IS NOT NULL
+    GROUP BY listener
 ),
 
 active AS (
@@ -54,20 +53,17 @@ active AS (
         bit_or(days_56) // greatest(bit_or(days_56) & -bit_or(days_56), 1) AS up_to_last,
         sum(duration_ms) AS duration_ms,
         sum(heard_ms) AS heard_ms,
-        count(*) FILTER (last_at >= CAST($as_of AS TIMESTAMP) - INTERVAL 28 DAY) AS n_items_28d,
-        count(*) FILTER (
-            first_at >= CAST($as_of AS TIMESTAMP) - INTERVAL 28 DAY
-        ) AS n_starts_28d
-    FROM pair
+        sum(n_items_28d) AS n_items_28d,
+        sum(n_starts_28d) AS n_starts_28d
+    FROM listener_kind
     GROUP BY listener
 ),
 
 language_weight AS (
-    SELECT li.listener, i.language, sum(li.fixed_60d) AS weight
-    FROM pair AS li
-    INNER JOIN items AS i ON i.item = li.item
-    WHERE i.language IS NOT NULL
-    GROUP BY li.listener, i.language
+    SELECT listener, language, sum(fixed_60d) AS weight
+    FROM listener_kind
+    WHERE language IS NOT NULL
+    GROUP BY listener, language
 ),
 
 spoken AS (

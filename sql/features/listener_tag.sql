@@ -3,7 +3,8 @@
 -- key     : listener, tag
 -- columns : weight   card plays of items with that tag, halved every 60 days, divided by the item's number of
 --                    tags; a sign-up pick counts as three plays on the day of as_of
--- params  : $as_of; tables items, pair, signup_picks
+-- params  : $as_of; tables items, signup_picks, listener_tag_part (homerec/features/listener_parts.py: decayed card plays by
+--           listener and tag, in units of 2^-30)
 WITH tagged AS (
     SELECT item, len(tags) AS n_tags, unnest(tags) AS tag
     FROM items
@@ -11,20 +12,20 @@ WITH tagged AS (
 ),
 
 evidence AS (
-    SELECT listener, item, fixed_60d AS weight
-    FROM pair
+    SELECT listener, tag, weight
+    FROM listener_tag_part
     UNION ALL
-    SELECT listener, item, CAST(3 AS BIGINT) * 1073741824
-    FROM signup_picks
-    WHERE picked_at < CAST($as_of AS TIMESTAMP)
+    -- Integer division first: an exact sum does not depend on the order of its terms.
+    SELECT p.listener, t.tag, CAST(3 AS BIGINT) * 1073741824 // t.n_tags
+    FROM signup_picks AS p
+    INNER JOIN tagged AS t ON t.item = p.item
+    WHERE p.picked_at < CAST($as_of AS TIMESTAMP)
 )
 
 SELECT
-    e.listener,
-    t.tag,
-    -- Integer division first: an exact sum does not depend on the order of its terms.
-    CAST(CAST(sum(e.weight // t.n_tags) AS DOUBLE) / 1073741824 AS FLOAT) AS weight
-FROM evidence AS e
-INNER JOIN tagged AS t ON t.item = e.item
-GROUP BY e.listener, t.tag
-HAVING sum(e.weight // t.n_tags) > 0
+    listener,
+    tag,
+    CAST(CAST(sum(weight) AS DOUBLE) / 1073741824 AS FLOAT) AS weight
+FROM evidence
+GROUP BY listener, tag
+HAVING sum(weight) > 0

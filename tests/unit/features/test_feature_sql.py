@@ -45,10 +45,12 @@ TABLES = {
     "daily_rest": f"listener INTEGER, item INTEGER, day DATE, late_at TIMESTAMP, {_COUNTS}",
     "daily_more": f"listener INTEGER, item INTEGER, day DATE, late_at TIMESTAMP, {_COUNTS}",
     "known": f"listener INTEGER, item INTEGER, day DATE, {_COUNTS}",
-    "pair": "listener INTEGER, item INTEGER, n_plays INTEGER, n_plays_7d INTEGER, "
-    "n_plays_28d INTEGER, first_at TIMESTAMP, last_at TIMESTAMP, n_morning INTEGER, "
-    "n_afternoon INTEGER, n_evening INTEGER, n_weekend INTEGER, fixed_3d BIGINT, "
-    "fixed_14d BIGINT, fixed_60d BIGINT, days_56 BIGINT, duration_ms BIGINT, heard_ms BIGINT",
+    "listener_kind": "listener INTEGER, type VARCHAR, language VARCHAR, n_items BIGINT, "
+    "n_items_28d BIGINT, n_starts_28d BIGINT, n_plays BIGINT, n_plays_7d BIGINT, "
+    "n_plays_28d BIGINT, n_morning BIGINT, n_afternoon BIGINT, n_evening BIGINT, "
+    "n_weekend BIGINT, duration_ms BIGINT, heard_ms BIGINT, fixed_60d BIGINT, "
+    "last_at TIMESTAMP, days_56 BIGINT",
+    "listener_tag_part": "listener INTEGER, tag VARCHAR, weight BIGINT",
     "item_part": f"{_MARKET}, n_plays_28d_under_180d BIGINT, fixed_3d HUGEINT, "
     "fixed_14d HUGEINT, fixed_60d HUGEINT, "
     "duration_ms BIGINT, heard_ms BIGINT",
@@ -98,7 +100,6 @@ def result(tmp_path: Path, name: str, case: dict[str, Any]) -> list[dict[str, An
         parameters["events"] = [str(tmp_path / "events.parquet")]
     if "known" in (case.get("tables") or {}):
         # Daily rows are summed by pair as they are in a snapshot.
-        connection.execute("DROP TABLE pair")
         rows = connection.sql(f"SELECT {', '.join(DAILY)} FROM known").to_arrow_table()
         expose_pairs(connection, group_rows(rows), parameters["as_of"])
     used = {key: value for key, value in parameters.items() if f"${key}" in text}

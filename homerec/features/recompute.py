@@ -111,7 +111,8 @@ def _logged(
         rows = listener_items(info)
         rows = rows.filter(pc.is_in(rows["listener"], pa.array(chosen, pa.int32())))
     else:
-        rows = pa.concat_tables([listener_items(info, key, key + 1) for key in chosen])
+        ranges = [(key, key + 1) for key in chosen] or [(0, 0)]
+        rows = pa.concat_tables([listener_items(info, *keys) for keys in ranges])
     connection.register("logged_items", rows)
     return "(FROM logged_items)"
 

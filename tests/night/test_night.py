@@ -122,7 +122,7 @@ def test_predicted_cards_say_why(live: Settings):
     assert not models["reason"].str.contains("[{}]").any()
     named = models[models["reason"].str.startswith("Because you listened to ")]
     assert len(named)
-    assert set(named["source"]) <= {"als", "co_listening"}
+    assert set(named["source"]) <= {"als", "co_listening", "starts"}
 
 
 def proposed(live: Settings, model: str) -> dict[tuple[int, int], list[str]]:

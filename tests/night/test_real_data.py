@@ -37,6 +37,7 @@ def deploy(name: str, home_folder: Path) -> Settings:
     return settings
 
 
+SOURCES = {"als", "co_listening", "starts", "popular", "new_items"}
 Run = tuple[Settings, dict[str, TrainReport], NightReport]
 
 
@@ -79,7 +80,7 @@ def with_model_shelf(settings: Settings, listeners: list[str]) -> dict[str, tupl
     for listener in listeners:
         cards = home(settings, listener)
         shelf = cards[cards["shelf_title"] == "Shows you might like"]
-        if len(shelf) and set(shelf["source"]) <= {"als", "co_listening", "popular", "new_items"}:
+        if len(shelf) and set(shelf["source"]) <= SOURCES:
             found[listener] = tuple(shelf["item_id"])
     return found
 

@@ -121,13 +121,14 @@ def test_rollups_kept_from_other_nights_change_no_byte(
     fold_days: int,
 ) -> None:
     """Late events and backfills come in any order; zones and durations are corrected between."""
-    first = event(1, MIDNIGHT - timedelta(days=7), show=2)
+    # Each night's history, however short, has one of these.
+    first = [event(1, MIDNIGHT - timedelta(days=days), show=2) for days in (7, 3)]
     with lake(homes, durations) as unbounded, pytest.MonkeyPatch.context() as patch:
         for module in (pair_base, snapshot_pairs):
             patch.setattr(module, "FOLD_DAYS", fold_days)
         settings = replace(unbounded, history_days=history_days)
         own = Lake(settings.home)
-        write_events(own, [first], name="first")
+        write_events(own, first, name="first")
         for night, part in enumerate(order):
             new = [play(p) for p in plays if p[4] == part]
             write_events(own, new, name=f"part-{part}")

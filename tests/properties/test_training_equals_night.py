@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from homerec.features.snapshot import TABLES, ensure_snapshot
+from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import iter_shards, load_catalog
 from homerec.models.fitted import FittedModel, rank
 from homerec.settings import Settings
 from homerec.training.evaluation import is_hit, shard_labels
 from homerec.training.fitting import Plan, SnapshotView, TrainingSet, fit_model, training_set
 from homerec.training.labels import read_labels
+from support.features import table_bytes
 from support.weeks import END, spec_of, week_lake
 
 NAMES = ["playlists", "podcasts", "shortcuts"]
@@ -62,7 +63,7 @@ def test_training_rows_are_the_nights_rows(
     # The night, on its own lake and snapshot, for all listeners, in shards of another size.
     elsewhere = small(tmp_path, shard_listeners=7)
     info = ensure_snapshot(elsewhere, as_of, writer="night")
-    assert all(info.path(t).read_bytes() == view.info.path(t).read_bytes() for t in TABLES)
+    assert table_bytes(info) == table_bytes(view.info)
     catalog = load_catalog(info)
     features, hits = [], []
     for shard in iter_shards(info, catalog, elsewhere.shard_listeners):

@@ -138,7 +138,7 @@ def test_no_labels_make_an_empty_training_set(trained: Any) -> None:
 
 def test_refitted_sources_have_seen_the_ranker_windows_and_nothing_later(trained: Any) -> None:
     settings = trained.settings
-    once = replace(trained.spec, ranker_windows=1)
+    once = replace(trained.spec, ranker_windows=1, refit_sources=False)
     plan = Plan.of(once, END)
     frozen, learned_once = fit_model(settings, once, plan, lambda line: None)
     spec = replace(once, refit_sources=True)

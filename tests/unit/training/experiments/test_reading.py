@@ -171,7 +171,7 @@ grid:
     (one,) = plan(world, text).configurations
     spec = one.spec
     assert [s.name for s in spec.sources] == [
-        "als", "co_listening", "new_items", "popular", "familiar",
+        "als", "co_listening", "starts", "new_items", "popular", "familiar",
     ]  # fmt: skip
     assert spec.sources[-1].k == 5
     assert spec.sources[0].parameters["context_types"] == ("artist", "album")

@@ -86,7 +86,9 @@ def test_a_night_is_triggered_by_the_form_watched_and_read(page: "Page", stack: 
     asked = form(page, "nightly")
     page.locator("#element_as_of").fill(AS_OF.isoformat())
     asked.get_by_role("button", name="Trigger", exact=True).click()
-    expect(page.get_by_text("Dag run has been successfully triggered").first).to_be_visible()
+    answer = page.get_by_text("Dag run has been successfully triggered").first
+    # A loaded server takes its time to answer.
+    expect(answer).to_be_visible(timeout=60_000)
     (run,) = stack.runs("nightly").keys() - runs.keys()
 
     page.locator(f'a[href$="/dags/nightly/runs/{run}"]').first.click()

@@ -1,8 +1,8 @@
 """The table ``listener_item`` of a snapshot: kept as pairs, and made into features when it is read.
 
 A night changes every age, and with it every row; the pairs behind them it hardly changes. So
-snapshots share the file of a base, and each has a small one of what came since. Measured, reading
-both costs no more than a table of all columns did.
+snapshots share the file of a base, and each has a small one of what came since. Measured, a
+shard takes about twice as long to read as a table of all columns; a night saves more than that.
 """
 
 from collections.abc import Sequence

@@ -205,7 +205,13 @@ def _profile_pairs(
     with TemporaryDirectory(dir=scratch) as folder:
         part = Path(folder) / "listener_item.parquet"
         pq.write_table(some_listener_items(info, SAMPLE_ROWS), part)
-        return replace(profile_files(connection, [part]), rows=rows)
+        profile = profile_files(connection, [part])
+    # Shares are of all rows, so what was counted in a part stands for the whole.
+    columns = [
+        replace(column, n_null=round(column.n_null * rows / max(profile.rows, 1)))
+        for column in profile.columns
+    ]
+    return replace(profile, rows=rows, columns=columns)
 
 
 def _grouped(connection: duckdb.DuckDBPyConnection, path: Path, by: str) -> list[list[Any]]:

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import types
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from homerec.ingest import gathering, ingest
 from homerec.lake import Lake
 from homerec.settings import ROOT, Settings
 
@@ -197,3 +198,28 @@ def _kit() -> Any:
         NOW=NOW, ITEMS=ITEMS, CONTENTS=CONTENTS, LISTENERS=LISTENERS, FORMS=FORMS, event=event,
         good_events=good_events, as_csv=as_csv, as_jsonl=as_jsonl, as_parquet=as_parquet,
     )  # fmt: skip
+
+
+@pytest.fixture
+def run(app, kit):
+    hours = iter(range(1000))
+
+    def go(**changes):
+        now = kit.NOW + timedelta(hours=next(hours))
+        return ingest(app.settings, **({"source": app.inbox, "now": now} | changes))
+
+    return go
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Names of the files that are opened, in order."""
+    names = []
+    real = gathering.open_file
+
+    def note(*arguments, **named):
+        names.append(named["name"])
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(gathering, "open_file", note)
+    return names

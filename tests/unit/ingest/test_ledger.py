@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import shutil
-from datetime import timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,32 +11,6 @@ import pytest
 import yaml
 
 from homerec.errors import MalformedFile, QuarantineExceeded
-from homerec.ingest import gathering, ingest
-
-
-@pytest.fixture
-def run(app, kit):
-    hours = iter(range(1000))
-
-    def go(**changes):
-        now = kit.NOW + timedelta(hours=next(hours))
-        return ingest(app.settings, **({"source": app.inbox, "now": now} | changes))
-
-    return go
-
-
-@pytest.fixture
-def opened(monkeypatch):
-    """Names of the files that are opened, in order."""
-    names = []
-    real = gathering.open_file
-
-    def note(*arguments, **named):
-        names.append(named["name"])
-        return real(*arguments, **named)
-
-    monkeypatch.setattr(gathering, "open_file", note)
-    return names
 
 
 def loosen(app, ratio=1.0):

@@ -1,39 +1,12 @@
 """Unreadable files that were set aside once are left out, with a warning, until they change."""
 
-from datetime import timedelta
-
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from homerec.errors import MalformedFile
-from homerec.ingest import dry_run, gathering, ingest
+from homerec.ingest import dry_run
 from homerec.settings import resource
-
-
-@pytest.fixture
-def run(app, kit):
-    hours = iter(range(1000))
-
-    def go(**changes):
-        now = kit.NOW + timedelta(hours=next(hours))
-        return ingest(app.settings, **({"source": app.inbox, "now": now} | changes))
-
-    return go
-
-
-@pytest.fixture
-def opened(monkeypatch):
-    """Names of the files that are opened, in order."""
-    names = []
-    real = gathering.open_file
-
-    def note(*arguments, **named):
-        names.append(named["name"])
-        return real(*arguments, **named)
-
-    monkeypatch.setattr(gathering, "open_file", note)
-    return names
 
 
 def counts(report):

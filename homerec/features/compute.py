@@ -18,7 +18,7 @@ from homerec.errors import SnapshotError
 from homerec.features.item_parts import item_part
 from homerec.features.listener_parts import ItemSide, expose_listener_parts
 from homerec.features.pair_sources import PairSource
-from homerec.features.pairs import Longs, PlayedPairs, weighed
+from homerec.features.pairs import Longs, PlayedPairs, day_number, weighed
 from homerec.features.queries import create_table, expose_lake, number
 from homerec.lake import Lake, read_sql
 
@@ -43,7 +43,6 @@ SQL_FILES: Final = ("card", "daily", "known", "decay", *TABLES)
 
 #: More card plays of an item by one listener are an error; daily.sql packs counts of a day.
 MAX_PLAYS: Final = 2**20 - 1
-_EPOCH: Final = date(1970, 1, 1)
 
 
 def compute_tables(
@@ -131,7 +130,7 @@ def expose_pairs(
     SnapshotError
         A listener has 2^20 card plays of an item or more.
     """
-    today = (as_of - _EPOCH).days
+    today = day_number(as_of)
     first_day = int(pairs.days.min()) if len(pairs) else today - 1
     names, weights = _weights(connection, today - first_day)
     table = weighed(pairs, today, weights, names)

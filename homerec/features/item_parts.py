@@ -5,7 +5,7 @@ hashing of them was a third of a night's features. Sums are of integers, so that
 exactly, in any order.
 """
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, Final
 
 import duckdb
@@ -14,10 +14,8 @@ import pyarrow as pa
 
 from homerec.compiling import entry_point
 from homerec.errors import SnapshotError
-from homerec.features.pairs import PlayedPairs, split_keys
+from homerec.features.pairs import DAY_US, PlayedPairs, day_number, split_keys
 
-_EPOCH: Final = date(1970, 1, 1)
-_DAY_US: Final = 86_400_000_000
 #: Columns of ``item_part``, in the order of the loop's sums.
 SUMS: Final = (
     "n_listeners", "n_listeners_7d", "n_listeners_28d", "n_starts_7d", "n_starts_28d",
@@ -73,7 +71,7 @@ def item_part(
     place = np.zeros((n_items, max(len(markets), 1)), np.int32)
     n_slots = _place(owners, items, listeners, market.astype(np.int32), place, slot, person)
     sums, last = np.zeros((n_slots, len(SUMS)), np.int64), np.zeros(n_slots, np.int64)
-    now = (as_of - _EPOCH) // timedelta(days=1) * _DAY_US
+    now = day_number(as_of) * DAY_US
     read = [table[name].to_numpy() for name in ("n_plays_7d", "n_plays_28d", *SUMS[10:])]
     arguments: list[Any] = [slot, person, registered, now, pairs.first_at, pairs.last_at, *read]
     arguments += [sums, last]

@@ -5,7 +5,7 @@ listener's pairs follow each other, so that one pass over them needs no hashing.
 """
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, Final, Self
 
 import duckdb
@@ -14,10 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from homerec.compiling import entry_point
-from homerec.features.pairs import Ints, Longs, PlayedPairs, split_keys
+from homerec.features.pairs import DAY_US, Ints, Longs, PlayedPairs, day_number, split_keys
 
-_EPOCH: Final = date(1970, 1, 1)
-_DAY_US: Final = 86_400_000_000
 #: What is summed of each pair, from the table of :func:`homerec.features.pairs.weighed`.
 _READ: Final = (
     "n_plays", "n_plays_7d", "n_plays_28d", "n_morning", "n_afternoon", "n_evening", "n_weekend",
@@ -140,7 +138,7 @@ def _by_kind(
     listener, kind = np.empty(n_rows, np.int32), np.empty(n_rows, np.int32)
     sums = np.zeros((n_rows, len(KIND_SUMS)), np.int64)
     last, days = np.zeros(n_rows, np.int64), np.zeros(n_rows, np.int64)
-    month_ago = ((as_of - _EPOCH) // timedelta(days=1) - 28) * _DAY_US
+    month_ago = (day_number(as_of) - 28) * DAY_US
     counts = tuple(table[name].to_numpy() for name in _READ[:7])
     amounts = tuple(table[name].to_numpy() for name in _READ[7:])
     arguments: list[Any] = [owners, keys, items.kind, items.n_kinds, month_ago]

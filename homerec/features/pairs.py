@@ -6,6 +6,7 @@ A pair keeps the days on which it was played, so that everything that depends on
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 
 _US: Final = pa.timestamp("us")
+DAY_US: Final = 86_400_000_000
 #: Summed in 32 and in 64 bits; plays of a pair are limited to 2^20, see compute.py.
 COUNTS: Final = ("n_morning", "n_afternoon", "n_evening", "n_weekend")
 SUMS: Final = ("ms_played", "duration_ms", "heard_ms")
@@ -106,6 +108,11 @@ def from_arrow(table: pa.Table) -> PlayedPairs:
         days.flatten().cast(pa.int32()).to_numpy(),
         plays.flatten().to_numpy(),
     )
+
+
+def day_number(day: date) -> int:
+    """Return days since 1970, as ``days`` of pairs has them."""
+    return (day - date(1970, 1, 1)).days
 
 
 def pair_keys(listener: npt.NDArray[Any], item: npt.NDArray[Any]) -> Longs:

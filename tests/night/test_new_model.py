@@ -31,6 +31,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
+def _files(project: Path) -> set[Path]:
+    """The files of the copy; what Python and numba compile on the way is not of the model."""
+    paths = (path for name in _FOLDERS for path in (project / name).rglob("*"))
+    return {path for path in paths if path.is_file() and "__pycache__" not in path.parts}
+
+
 @pytest.fixture(scope="module")
 def homerec(
     project: Path, tmp_path_factory: pytest.TempPathFactory
@@ -58,7 +64,7 @@ def homerec(
 def test_a_fourth_model_comes_and_goes(project: Path, homerec: Callable[..., str]) -> None:
     homerec("world", "--listeners", "500", "--days", "46", "--start", "2026-01-01", "--seed", "7")
     homerec("ingest")
-    before = {p for name in _FOLDERS for p in (project / name).rglob("*") if p.suffix != ".pyc"}
+    before = _files(project)
 
     said = homerec("new-model", "albums", "--shelf", "Albums for you", "--type", "album")
     assert "homerec train albums" in said
@@ -85,7 +91,6 @@ def test_a_fourth_model_comes_and_goes(project: Path, homerec: Callable[..., str
     assert all(re.search(r"\balbum\b", line) for line in cards)
 
     homerec("new-model", "albums", "--remove")
-    after = {p for name in _FOLDERS for p in (project / name).rglob("*") if p.suffix != ".pyc"}
-    assert {p for p in after - before if p.is_file()} == set()
+    assert _files(project) - before == set()
     assert "albums" not in homerec("night", "--as-of", AS_OF)
     assert "Albums for you" not in homerec("home", "--rows")

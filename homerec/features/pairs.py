@@ -38,6 +38,8 @@ SCHEMA: Final = pa.schema(
         pa.field("plays", pa.list_(pa.field("n", pa.int32(), nullable=False)), nullable=False),
     ]
 )
+#: Room that is filled to this share is kept as it is.
+_FULL: Final = 0.8
 #: Windows of :func:`homerec.features.pair_kernels.weigh`, in their order.
 _WINDOWS: Final = ("n_plays", "n_plays_7d", "n_plays_28d", "n_same_weekday")
 
@@ -238,18 +240,22 @@ class _Room:
         )
 
     def pairs(self, pair: Longs) -> PlayedPairs:
-        """Return the filled part, copied: the rest of the room is given back."""
-        n = len(pair)
-        n_days = int(self.offsets[n])
+        """Return the filled part; copied where that gives back much room."""
+        n, n_days = len(pair), int(self.offsets[len(pair)])
+        few, short = n < _FULL * len(self.first_at), n_days < _FULL * len(self.days)
+
+        def part(values: npt.NDArray[Any], end: int, give_back: bool) -> npt.NDArray[Any]:
+            return values[:end].copy() if give_back else values[:end]
+
         return PlayedPairs(
-            pair.copy(),
-            tuple(values[:n].copy() for values in self.counts),
-            tuple(values[:n].copy() for values in self.sums),
-            self.first_at[:n].copy(),
-            self.last_at[:n].copy(),
-            self.offsets[: n + 1].copy(),
-            self.days[:n_days].copy(),
-            self.plays[:n_days].copy(),
+            part(pair, n, few),
+            tuple(part(values, n, few) for values in self.counts),
+            tuple(part(values, n, few) for values in self.sums),
+            part(self.first_at, n, few),
+            part(self.last_at, n, few),
+            part(self.offsets, n + 1, few),
+            part(self.days, n_days, short),
+            part(self.plays, n_days, short),
         )
 
 

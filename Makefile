@@ -96,8 +96,9 @@ format: .venv/.ready-dev ## format the code
 	@$(BIN)/ruff format --quiet .
 
 .PHONY: bench
-bench: .venv/.ready-dev ## the benchmarks, with their figures
+bench: .venv/.ready-dev ## the benchmarks, with their figures (features once more at 50 million events)
 	@$(BIN)/python -m homerec.bench
+	@$(BIN)/python -m homerec.bench features --listeners 100000
 
 # Where lastfm-2k and amazon-digital-music lie, if they do.
 DATA ?= ../shared/data

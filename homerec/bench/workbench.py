@@ -176,10 +176,11 @@ class Workbench:
     def _night_after(self, days: int) -> Measured[SnapshotInfo]:
         self.need_lake()
         drop_rollups(self.settings)
-        for ago in sorted({days, 1}, reverse=True):
-            apart(_snapshot, self.settings, self.as_of - timedelta(days=ago), False)
-        shutil.rmtree(self.lake.snapshot(self.as_of), ignore_errors=True)
-        return apart(_snapshot, self.settings, self.as_of, False)
+        nights = [self.as_of - timedelta(days=ago) for ago in sorted({days, 1, 0}, reverse=True)]
+        for night in nights:
+            # A kept one would be taken as it is, and leave nothing for the next.
+            shutil.rmtree(self.lake.snapshot(night), ignore_errors=True)
+        return [apart(_snapshot, self.settings, night, False) for night in nights][-1]
 
     def need_lake(self) -> None:
         """See that the lake is filled."""

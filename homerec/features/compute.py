@@ -89,17 +89,18 @@ def compute_tables(
     rows = {"listener_item": 0}
     expose_lake(connection, lake, known_at, listeners)
     items = ItemSide.read(connection, as_of)
+    parts: list[pa.Table] = []
     for at, (block, pairs) in enumerate(source.pieces(connection)):
         expose_lake(connection, lake, known_at, listeners, block)
         table = expose_pairs(connection, pairs, as_of)
         rows["listener_item"] += len(pairs)
-        connection.register("block_part", item_part(connection, pairs, table, as_of))
-        create_table(connection, "item_part", "SELECT * FROM block_part", {}, append=at > 0)
+        parts.append(item_part(connection, pairs, table, as_of))
         expose_listener_parts(connection, pairs, table, items, as_of)
         for name in _BY_LISTENER:
             rows[name] = _create(connection, name, parameters, append=at > 0)
         progress(f"features {as_of}: {rows['listener_item']:,} rows of listener_item so far")
     expose_lake(connection, lake, known_at, listeners)
+    connection.register("item_part", pa.concat_tables(parts))
     for name in _OVERALL:
         rows[name] = _create(connection, name, parameters)
     for name in TABLES:

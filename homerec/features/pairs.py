@@ -139,7 +139,7 @@ def group_rows(rows: pa.Table) -> PlayedPairs:
         for name, values in column.items()
     }
     pair = pair_keys(plain["listener"], plain["item"])
-    out = _Room.of(n, n)
+    out = _room(n, n)
     row = np.empty(n, np.int64)
     n_pairs = pair_kernels.group(
         # Rows come by file, so nearly by day: a stable order leaves little to move.
@@ -148,7 +148,8 @@ def group_rows(rows: pa.Table) -> PlayedPairs:
         plain["first_at"], plain["last_at"],
         row, out.counts, out.sums, out.first_at, out.last_at, out.offsets, out.days, out.plays,
     )  # fmt: skip
-    return out.pairs(pair[row[:n_pairs]])
+    np.take(pair, row[:n_pairs], out=out.pair[:n_pairs])
+    return _filled(out, n_pairs)
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
@@ -161,12 +162,9 @@ def merge(left: PlayedPairs, right: PlayedPairs) -> PlayedPairs:
     """Add two sets of pairs: what both have is summed."""
     if not len(left) or not len(right):
         return left if len(left) else right
-    out = _Room.of(len(left) + len(right), len(left.days) + len(right.days))
-    pair = np.empty(len(left) + len(right), np.int64)
-    room = (pair, out.counts, out.sums, out.first_at, out.last_at, out.offsets, out.days, out.plays)
-    arrays: list[Any] = [*_arrays(left), *_arrays(right), *room]
-    n_pairs = pair_kernels.merge(*arrays)
-    return out.pairs(pair[:n_pairs])
+    out = _room(len(left) + len(right), len(left.days) + len(right.days))
+    arrays: list[Any] = [*_arrays(left), *_arrays(right), *_arrays(out)]
+    return _filled(out, pair_kernels.merge(*arrays))
 
 
 def _arrays(of: PlayedPairs) -> tuple[Any, ...]:
@@ -215,48 +213,38 @@ def weighed(pairs: PlayedPairs, today: int, weights: Longs, names: Sequence[str]
     return pa.table(columns)
 
 
-@dataclass(frozen=True)
-class _Room:
+def _room(n_pairs: int, n_days: int) -> PlayedPairs:
     """Arrays that a kernel fills."""
+    return PlayedPairs(
+        np.empty(n_pairs, np.int64),
+        tuple(np.empty(n_pairs, np.int32) for _ in COUNTS),
+        tuple(np.empty(n_pairs, np.int64) for _ in SUMS),
+        np.empty(n_pairs, np.int64),
+        np.empty(n_pairs, np.int64),
+        np.empty(n_pairs + 1, np.int64),
+        np.empty(n_days, np.int32),
+        np.empty(n_days, np.int32),
+    )
 
-    counts: tuple[Ints, ...]
-    sums: tuple[Longs, ...]
-    first_at: Longs
-    last_at: Longs
-    offsets: Longs
-    days: Ints
-    plays: Ints
 
-    @classmethod
-    def of(cls, n_pairs: int, n_days: int) -> "_Room":
-        return cls(
-            tuple(np.empty(n_pairs, np.int32) for _ in COUNTS),
-            tuple(np.empty(n_pairs, np.int64) for _ in SUMS),
-            np.empty(n_pairs, np.int64),
-            np.empty(n_pairs, np.int64),
-            np.empty(n_pairs + 1, np.int64),
-            np.empty(n_days, np.int32),
-            np.empty(n_days, np.int32),
-        )
+def _filled(room: PlayedPairs, n: int) -> PlayedPairs:
+    """Return the first n pairs; copied where that gives back much room."""
+    n_days = int(room.offsets[n])
+    few, short = n < _FULL * len(room), n_days < _FULL * len(room.days)
 
-    def pairs(self, pair: Longs) -> PlayedPairs:
-        """Return the filled part; copied where that gives back much room."""
-        n, n_days = len(pair), int(self.offsets[len(pair)])
-        few, short = n < _FULL * len(self.first_at), n_days < _FULL * len(self.days)
+    def part(values: npt.NDArray[Any], end: int, give_back: bool) -> npt.NDArray[Any]:
+        return values[:end].copy() if give_back else values[:end]
 
-        def part(values: npt.NDArray[Any], end: int, give_back: bool) -> npt.NDArray[Any]:
-            return values[:end].copy() if give_back else values[:end]
-
-        return PlayedPairs(
-            part(pair, n, few),
-            tuple(part(values, n, few) for values in self.counts),
-            tuple(part(values, n, few) for values in self.sums),
-            part(self.first_at, n, few),
-            part(self.last_at, n, few),
-            part(self.offsets, n + 1, few),
-            part(self.days, n_days, short),
-            part(self.plays, n_days, short),
-        )
+    return PlayedPairs(
+        part(room.pair, n, few),
+        tuple(part(values, n, few) for values in room.counts),
+        tuple(part(values, n, few) for values in room.sums),
+        part(room.first_at, n, few),
+        part(room.last_at, n, few),
+        part(room.offsets, n + 1, few),
+        part(room.days, n_days, short),
+        part(room.plays, n_days, short),
+    )
 
 
 _EMPTY: Final = np.zeros(0, np.int64)

@@ -12,7 +12,8 @@
 --                                        of them, each play up to the duration
 -- params  : table card (card.sql)
 -- Sums of counts cannot overflow: a day holds fewer than 2^21 plays of an item by a listener. Dayparts
--- share one sum, because each aggregate costs as much as reading a column.
+-- share one sum, because each aggregate costs as much as reading a column; it is cast before it is cut,
+-- because a division of a HUGEINT, which sums are, costs many times one of a BIGINT.
 WITH marked AS (
     SELECT
         *,
@@ -37,7 +38,7 @@ summed AS (
         late_at,
         count(*) AS n_plays,
         sum_no_overflow(ms_played) AS ms_played,
-        sum_no_overflow(by_daypart) AS by_daypart,
+        CAST(sum_no_overflow(by_daypart) AS BIGINT) AS by_daypart,
         count(*) FILTER (is_weekend) AS n_weekend,
         min(started_at) AS first_at,
         max(started_at) AS last_at,

@@ -3,7 +3,7 @@
 -- key     : listener, tag
 -- columns : weight   card plays of items with that tag, halved every 60 days, divided by the item's number of
 --                    tags; a sign-up pick counts as three plays on the day of as_of
--- params  : $as_of; tables items, signup_picks, listener_tag_part (homerec/features/listener_parts.py: decayed card plays by
+-- params  : $as_of; tables items, signup_picks, listener_tag_part (homerec/features/listener_parts.py: decayed card plays, one row per
 --           listener and tag, in units of 2^-30)
 WITH tagged AS (
     SELECT item, len(tags) AS n_tags, unnest(tags) AS tag
@@ -11,21 +11,30 @@ WITH tagged AS (
     WHERE released_at < CAST($as_of AS TIMESTAMP) AND len(tags) > 0
 ),
 
-evidence AS (
-    SELECT listener, tag, weight
-    FROM listener_tag_part
-    UNION ALL
+picked AS (
     -- Integer division first: an exact sum does not depend on the order of its terms.
-    SELECT p.listener, t.tag, CAST(3 AS BIGINT) * 1073741824 // t.n_tags
+    SELECT
+        p.listener,
+        t.tag,
+        CAST(sum(CAST(3 AS BIGINT) * 1073741824 // t.n_tags) AS BIGINT) AS weight
     FROM signup_picks AS p
     INNER JOIN tagged AS t ON t.item = p.item
     WHERE p.picked_at < CAST($as_of AS TIMESTAMP)
+    GROUP BY p.listener, t.tag
+),
+
+evidence AS (
+    SELECT
+        coalesce(l.listener, p.listener) AS listener,
+        coalesce(l.tag, p.tag) AS tag,
+        coalesce(l.weight, 0) + coalesce(p.weight, 0) AS weight
+    FROM listener_tag_part AS l
+    FULL JOIN picked AS p ON p.listener = l.listener AND p.tag = l.tag
 )
 
 SELECT
     listener,
     tag,
-    CAST(CAST(sum(weight) AS DOUBLE) / 1073741824 AS FLOAT) AS weight
+    CAST(CAST(weight AS DOUBLE) / 1073741824 AS FLOAT) AS weight
 FROM evidence
-GROUP BY listener, tag
-HAVING sum(weight) > 0
+WHERE weight > 0

@@ -19,7 +19,7 @@ from homerec.features.listener_items import listener_items
 from homerec.features.snapshot import ensure_snapshot, load_snapshot
 from homerec.ingest import ingest
 from homerec.lake import read_json, write_json
-from homerec.report import keeping, plots
+from homerec.report import computing, keeping, plots
 from homerec.report.computing import ingest_data
 from homerec.report.html import Drawing, Fact, Facts, Figures, Page, Section, Table, Text
 from homerec.report.pages import data_page
@@ -120,6 +120,21 @@ def test_a_snapshot_is_compared_with_the_one_before(settings: Settings) -> None:
     info = load_snapshot(settings, date(2026, 3, 3))
     assert info is not None
     assert columns == set(listener_items(info).column_names)
+
+
+def test_missing_values_counted_in_a_part_of_the_pairs_stand_for_all(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(settings)
+    info = ensure_snapshot(settings, date(2026, 3, 3), writer="night")
+    # No duration is known, so no pair has a completion.
+    monkeypatch.setattr(
+        computing, "some_listener_items", lambda *_: listener_items(info).slice(1, 2)
+    )
+    pairs = report.snapshot_report(settings, info.as_of)["tables"]["listener_item"]
+    n_null = {column["name"]: column["n_null"] for column in pairs["columns"]}
+    assert pairs["rows"] == n_null["completion_ratio"] == 3
+    assert n_null["n_plays"] == 0
 
 
 def test_a_kept_report_is_read_and_a_missing_or_older_one_computed(settings: Settings) -> None:

@@ -43,6 +43,8 @@ MODEL: Final = ModelSpec(
         "item_plays_per_listener",
         "item_trend",
     ),
+    # A list per daypart: some are played much and some little, which a pointwise loss would learn.
+    ranker="lambdarank",
     ranker_windows=3,
     cards=8,
     limits=GateLimits(metric_floor=0.05),

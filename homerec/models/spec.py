@@ -24,6 +24,7 @@ from homerec.features.tables import Rows, Shard
 from homerec.models.catalogue import DEFAULT_CADENCE
 from homerec.ranking.base import Ranker
 from homerec.ranking.boosting import BoostingRanker
+from homerec.ranking.listwise import LambdaRanker
 from homerec.ranking.logistic import LogisticRanker
 
 SOURCES: Final[dict[str, type[CandidateSource]]] = {
@@ -41,7 +42,7 @@ SOURCES: Final[dict[str, type[CandidateSource]]] = {
     )
 }
 RANKERS: Final[dict[str, type[Ranker]]] = {
-    kind.name: kind for kind in (BoostingRanker, LogisticRanker)
+    kind.name: kind for kind in (BoostingRanker, LambdaRanker, LogisticRanker)
 }
 
 Label = Literal["new_plays", "next_familiar"]

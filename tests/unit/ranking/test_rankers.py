@@ -7,6 +7,7 @@ import pytest
 
 from homerec.errors import ArtifactError
 from homerec.ranking.boosting import BoostingRanker
+from homerec.ranking.listwise import LambdaRanker
 from homerec.ranking.logistic import LogisticRanker
 
 GROUPS = np.zeros(400, dtype=np.int64)
@@ -72,3 +73,44 @@ def test_a_damaged_boosting_file_is_an_artifact_error(tmp_path: Path) -> None:
     (tmp_path / "ranker.skops").write_bytes(b"not a zip")
     with pytest.raises(ArtifactError, match=r"ranker\.skops is not a readable skops file"):
         BoostingRanker().load(tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "column"), [(BoostingRanker, 0), (LambdaRanker, 1)])
+def test_only_lambdarank_looks_past_how_much_of_a_list_is_played(kind: type, column: int) -> None:
+    rng = np.random.default_rng(5)
+    groups = np.repeat(np.arange(200), 20)
+    of_list = rng.normal(size=200)[groups].astype(np.float32)
+    of_pair = rng.normal(size=len(groups)).astype(np.float32)
+    odds = 3 * of_list + of_pair
+    labels = (rng.random(len(groups)) < 1 / (1 + np.exp(-odds))).astype(np.float32)
+    # One tree of one split shows what a loss asks for first.
+    ranker = kind(max_iter=1, max_leaf_nodes=2)
+    scores = ranker.fit(np.stack([of_list, of_pair], axis=1), labels, groups).score
+    asked = np.zeros((2, 2), dtype=np.float32)
+    asked[:, column] = [-3, 3]
+    low, high = scores(asked)
+    assert low < high
+    other = np.roll(asked, 1, axis=1)
+    assert scores(other)[0] == scores(other)[1]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [("max_iter", 3), ("learning_rate", 0.5), ("max_leaf_nodes", 3), ("truncation", 1)],
+)
+def test_parameters_reach_lightgbm(parameter: str, value: float) -> None:
+    features, labels = signal()
+    groups = np.repeat(np.arange(20), 20)
+    plain = LambdaRanker(max_iter=20).fit(features, labels, groups)
+    other = LambdaRanker(**{"max_iter": 20, parameter: value}).fit(features, labels, groups)
+    assert not np.array_equal(plain.score(features), other.score(features))
+
+
+@pytest.mark.parametrize("content", [None, "no trees"])
+def test_a_damaged_or_missing_lightgbm_file_is_an_artifact_error(
+    tmp_path: Path, content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / "ranker.txt").write_text(content)
+    with pytest.raises(ArtifactError, match=r"ranker\.txt is not a readable LightGBM model"):
+        LambdaRanker().load(tmp_path)

@@ -1,0 +1,138 @@
+"""Ranker by gradient boosted trees on the order within each list (listwise)."""
+
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from homerec.errors import ArtifactError, TrainingError
+from homerec.features.tables import Floats
+from homerec.ranking.base import Ranker
+
+_FILE: Final = "ranker.txt"
+
+
+class LambdaRanker(Ranker):
+    """LightGBM's LambdaRank: trees that gain NDCG within lists; a score says nothing across lists.
+
+    It pays where lists differ in how much of them is played (one list per daypart, listeners who
+    play a lot and little): a pointwise loss spends its trees on that difference.
+
+    Parameters
+    ----------
+    learning_rate : float
+    max_iter : int
+        Trees.
+    max_leaf_nodes, min_samples_leaf : int
+        Leaves of a tree, pairs in a leaf.
+    l2_regularization : float
+    truncation : int
+        Pairs of which neither is among so many first ones of its list are not compared.
+    seed : int
+
+    References
+    ----------
+    Burges 2010, From RankNet to LambdaRank to LambdaMART: an overview.
+    """
+
+    name: ClassVar[str] = "lambdarank"
+
+    def __init__(
+        self,
+        *,
+        learning_rate: float = 0.06,
+        max_iter: int = 150,
+        max_leaf_nodes: int = 8,
+        min_samples_leaf: int = 60,
+        l2_regularization: float = 1.0,
+        truncation: int = 30,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            learning_rate=learning_rate,
+            max_iter=max_iter,
+            max_leaf_nodes=max_leaf_nodes,
+            min_samples_leaf=min_samples_leaf,
+            l2_regularization=l2_regularization,
+            truncation=truncation,
+            seed=seed,
+        )
+        self.booster_: Any = None
+
+    def fit(
+        self, features: Floats, labels: npt.NDArray[np.float32], groups: npt.NDArray[np.int64]
+    ) -> Self:
+        """Fit the trees.
+
+        Raises
+        ------
+        TrainingError
+            The labels are all alike.
+        """
+        import lightgbm
+
+        positive = int(labels.sum())
+        if positive in (0, len(labels)):
+            raise TrainingError(
+                f"The ranker needs played and unplayed candidates; of {len(labels)} pairs "
+                f"{positive} were played. Take a longer label window or more listeners."
+            )
+        sizes = np.diff(np.flatnonzero(np.diff(groups, prepend=groups[0] - 1)), append=len(groups))
+        own = self.parameters
+        parameters = {
+            "objective": "lambdarank",
+            "learning_rate": own["learning_rate"],
+            "num_leaves": own["max_leaf_nodes"],
+            "min_data_in_leaf": own["min_samples_leaf"],
+            "lambda_l2": own["l2_regularization"],
+            "lambdarank_truncation_level": own["truncation"],
+            "seed": own["seed"],
+            # One thread adds in one order.
+            "num_threads": 1,
+            "deterministic": True,
+            "force_col_wise": True,
+            "verbose": -1,
+        }
+        data = lightgbm.Dataset(features, labels, group=sizes)
+        self.booster_ = lightgbm.train(parameters, data, num_boost_round=own["max_iter"])
+        return self
+
+    def score(self, features: Floats) -> Floats:
+        """Sum of the trees, float32 (n,); to be compared within a list only."""
+        if self.booster_ is None:
+            raise TrainingError("This ranker was not fitted. Call fit or load first.")
+        if len(features) == 0:
+            return np.zeros(0, dtype=np.float32)
+        return np.asarray(self.booster_.predict(features, num_threads=1), dtype=np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write the trees as LightGBM's text.
+
+        Raises
+        ------
+        ArtifactError
+            There are none yet.
+        """
+        if self.booster_ is None:
+            raise ArtifactError(f"There is no fitted ranker to save as {_FILE}. Fit it first.")
+        self.booster_.save_model(folder / _FILE)
+
+    def load(self, folder: Path) -> Self:
+        """Read the trees.
+
+        Raises
+        ------
+        ArtifactError
+            The file is missing or damaged.
+        """
+        import lightgbm
+
+        path = folder / _FILE
+        try:
+            self.booster_ = lightgbm.Booster(model_file=path)
+        except (OSError, TypeError, ValueError, lightgbm.basic.LightGBMError) as error:
+            raise ArtifactError(
+                f"{path} is not a readable LightGBM model: {type(error).__name__} {error}."
+            ) from error
+        return self

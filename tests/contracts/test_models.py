@@ -105,7 +105,7 @@ def test_source_overrides_change_only_what_they_name() -> None:
         ({"cards": "ten"}, r"cards is 'ten'"),
         ({"label_window_days": 0}, r"label_window_days is 0"),
         ({"negatives": True}, r"negatives is True"),
-        ({"ranker": "oracle"}, r"no ranker oracle; known are boosting, logistic"),
+        ({"ranker": "oracle"}, r"no ranker oracle; known are boosting, lambdarank, logistic"),
     ],
 )
 def test_wrong_overrides_are_errors_that_name_them(overrides: dict, message: str) -> None:

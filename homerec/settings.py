@@ -170,7 +170,8 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
             raise SettingsError(f"{source} is not valid TOML: {error}") from error
     elif named is not None:
         raise SettingsError(
-            f"The settings file {source} does not exist. Unset HOMEREC_CONFIG or make it."
+            f"The settings file {source} does not exist. Make it, or name another one: "
+            f"{'--config' if path else 'HOMEREC_CONFIG'} says so."
         )
     known = {f.name for f in fields(Settings)}
     unknown = sorted(set(values) - known)

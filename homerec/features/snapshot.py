@@ -157,7 +157,7 @@ def ensure_snapshot(
     EmptyInput
         The lake has no event before as_of.
     SnapshotError
-        Training asks for a snapshot that failed its drift check.
+        Training asks for a snapshot that failed its drift check, or as_of lies in the future.
     """
     # Models are retrained side by side and share snapshots: one computes, the others wait for it.
     with at_work(settings.home), locked(Lake(settings.home).snapshot(as_of)):
@@ -170,11 +170,23 @@ def ensure_snapshot(
                 f"The lake has no event before {as_of} 00:00 UTC. Ingest events first: "
                 "`homerec ingest`."
             )
+        _check_date(settings, as_of)
         _check_history(settings, as_of)
         if rebuild:
             drop_rollups(settings)
         known_at = kept.known_at if kept else default_known_at(settings, as_of)
         return _build(settings, as_of, known_at, files, writer, progress)
+
+
+def _check_date(settings: Settings, as_of: date) -> None:
+    """Refuse a date that no event can come before soon: it is a slip of the pen."""
+    newest = Lake(settings.home).event_dates()[-1]
+    last = max(newest, datetime.now(UTC).date()) + timedelta(days=1)
+    if as_of > last:
+        raise SnapshotError(
+            f"as_of {as_of} lies in the future: the newest event is of {newest}, and the last date "
+            f"allowed is {last}, the day after it or after today (UTC). Give an earlier date."
+        )
 
 
 def _check_history(settings: Settings, as_of: date) -> None:

@@ -87,6 +87,9 @@ class ForgetReport:
         who = "listener" if self.n_listeners == 1 else "listeners"
         lines = [f"{verb} {self.n_listeners:,} {who}; the lake knows {self.n_known:,} of them."]
         rows = by_place(self.findings, _PLANNED if self.dry_run else _DONE)
+        if not self.n_known and not rows:
+            ids = "the id" if self.n_listeners == 1 else f"any of the {self.n_listeners:,} ids"
+            lines = [f"Nobody to forget: the lake does not know {ids}."]
         if rows:
             lines += ["", text_table(("place", "where", "what", "count"), rows)]
         else:
@@ -104,7 +107,7 @@ class ForgetReport:
             f"Not known: {unknown:,} of the ids. Either nothing of them ever came in, or they are "
             "misspelt: an id is compared letter by letter with what its producer writes, such as "
             f"listener-0000007. They {kept} as forgotten too (as a hash): rows of theirs that "
-            "arrive later are left out."
+            "arrive later are left out, and that cannot be taken back."
         )
 
 

@@ -39,6 +39,11 @@ FORGOTTEN: Final = "forgotten"
 SAMPLED_LINES: Final = 1_000
 
 _NEXT: Final = count()
+#: What to do about an unreadable file.
+_GO_ON: Final = (
+    "Deliver the file again, or go on without it: `homerec ingest --set-aside-files` remembers it, "
+    "and reads it when it has changed."
+)
 _READ_ERRORS: Final = (duckdb.Error, OSError, EOFError, zlib.error, UnicodeError, csv.Error)
 
 
@@ -224,11 +229,7 @@ def malformed(path: Path, form: str, error: Exception, label: str = "") -> Malfo
     """Return the error for a file that cannot be read."""
     label = label or str(path)
     reason = str(error).strip().split("\n")[0].replace(str(path), label)
-    return MalformedFile(
-        f"{label} is not readable as {form}: {reason}. "
-        "Deliver the file again, or go on without it: `homerec ingest --set-aside-files`, then "
-        "take it out of the source, or the next ingest meets it again."
-    )
+    return MalformedFile(f"{label} is not readable as {form}: {reason}. {_GO_ON}")
 
 
 def verify(connection: duckdb.DuckDBPyConnection, opened: Opened) -> None:
@@ -298,7 +299,7 @@ def _stage_csv(
         _header(path, compression, delimiter, options) if options.header else list(options.names)
     )
     if not names:
-        raise MalformedFile("it is empty, not even a header is there. Deliver the file again.")
+        raise MalformedFile(f"it is empty, not even a header is there. {_GO_ON}")
     # Names differ by more than case in DuckDB.
     folded = [n.casefold() for n in names]
     twice = sorted({n for n in names if folded.count(n.casefold()) > 1})

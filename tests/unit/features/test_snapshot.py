@@ -74,6 +74,15 @@ def test_a_snapshot_holds_every_table_and_says_what_it_was_made_of(settings: Set
     assert info.passed is None
 
 
+def test_a_date_in_the_future_is_refused_before_any_work(settings: Settings) -> None:
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    assert ensure_snapshot(settings, tomorrow, writer="night").as_of == tomorrow
+    as_of = tomorrow + timedelta(days=1)
+    with pytest.raises(SnapshotError, match=r"in the future: the newest event is of 2026-03-10"):
+        ensure_snapshot(settings, as_of, writer="night")
+    assert not Lake(settings.home).snapshot(as_of).exists()
+
+
 def test_tables_are_sorted_by_their_keys(settings: Settings) -> None:
     info = ensure_snapshot(settings, AS_OF, writer="night")
     for name, key in TABLES.items():

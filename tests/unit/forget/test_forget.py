@@ -285,7 +285,7 @@ def test_an_id_that_nobody_has_is_said_to_be_unknown(
     arguments = ["--home", str(home), "-q", "forget", "nobody-here"]
     assert main([*arguments, "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("Would forget 1 listener; the lake knows 0 of them.\n")
+    assert said.startswith("Nobody to forget: the lake does not know the id.\n")
     assert "Nothing of them was found in any file, table or log that is searched." in said
     assert "Not known: 1 of the ids." in said
     assert "misspelt" in said

@@ -2,12 +2,15 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from homerec.errors import ArtifactError, TrainingError
 from homerec.features.tables import Floats
+
+Learned = TypeVar("Learned")
 
 
 class Ranker(ABC):
@@ -45,3 +48,45 @@ class Ranker(ABC):
     @abstractmethod
     def load(self, folder: Path) -> Self:
         """Read what :meth:`save` wrote."""
+
+
+def check_labels(labels: npt.NDArray[np.float32]) -> None:
+    """Refuse labels from which no order can be learned.
+
+    Raises
+    ------
+    TrainingError
+        The labels are all alike.
+    """
+    positive = int(labels.sum())
+    if positive in (0, len(labels)):
+        raise TrainingError(
+            f"The ranker needs played and unplayed candidates; of {len(labels)} pairs "
+            f"{positive} were played. Take a longer label window or more listeners."
+        )
+
+
+def to_score(learned: Learned | None) -> Learned:
+    """Return what a ranker has learned, for scoring.
+
+    Raises
+    ------
+    TrainingError
+        There is nothing yet.
+    """
+    if learned is None:
+        raise TrainingError("This ranker was not fitted. Call fit or load first.")
+    return learned
+
+
+def to_save(learned: Learned | None, file: str) -> Learned:
+    """Return what a ranker has learned, for a file of that name.
+
+    Raises
+    ------
+    ArtifactError
+        There is nothing yet.
+    """
+    if learned is None:
+        raise ArtifactError(f"There is no fitted ranker to save as {file}. Fit it first.")
+    return learned

@@ -8,9 +8,8 @@ import numpy.typing as npt
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from homerec.artifacts import load_estimator, save_estimator
-from homerec.errors import TrainingError
 from homerec.features.tables import Floats
-from homerec.ranking.base import Ranker
+from homerec.ranking.base import Ranker, check_labels, to_score
 
 _FILE: Final = "ranker.skops"
 
@@ -59,12 +58,7 @@ class BoostingRanker(Ranker):
             The labels are all alike.
         """
         del groups
-        positive = int(labels.sum())
-        if positive in (0, len(labels)):
-            raise TrainingError(
-                f"The ranker needs played and unplayed candidates; of {len(labels)} pairs "
-                f"{positive} were played. Take a longer label window or more listeners."
-            )
+        check_labels(labels)
         parameters = {k: v for k, v in self.parameters.items() if k != "seed"}
         estimator = HistGradientBoostingClassifier(
             early_stopping=False, random_state=self.parameters["seed"], **parameters
@@ -77,11 +71,10 @@ class BoostingRanker(Ranker):
 
     def score(self, features: Floats) -> Floats:
         """Log-odds of a play, float32 (n,)."""
-        if self.estimator_ is None:
-            raise TrainingError("This ranker was not fitted. Call fit or load first.")
+        estimator = to_score(self.estimator_)
         if len(features) == 0:
             return np.zeros(0, dtype=np.float32)
-        return np.asarray(self.estimator_.decision_function(features), dtype=np.float32)
+        return np.asarray(estimator.decision_function(features), dtype=np.float32)
 
     def save(self, folder: Path) -> None:
         """Write the trees as skops."""

@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from homerec.errors import ArtifactError, TrainingError
+from homerec.errors import ArtifactError
 from homerec.features.tables import Floats
-from homerec.ranking.base import Ranker
+from homerec.ranking.base import Ranker, check_labels, to_save, to_score
 
 _FILE: Final = "ranker.txt"
 
@@ -72,12 +72,7 @@ class LambdaRanker(Ranker):
         """
         import lightgbm
 
-        positive = int(labels.sum())
-        if positive in (0, len(labels)):
-            raise TrainingError(
-                f"The ranker needs played and unplayed candidates; of {len(labels)} pairs "
-                f"{positive} were played. Take a longer label window or more listeners."
-            )
+        check_labels(labels)
         sizes = np.diff(np.flatnonzero(np.diff(groups, prepend=groups[0] - 1)), append=len(groups))
         own = self.parameters
         parameters = {
@@ -88,8 +83,7 @@ class LambdaRanker(Ranker):
             "lambda_l2": own["l2_regularization"],
             "lambdarank_truncation_level": own["truncation"],
             "seed": own["seed"],
-            # One thread adds in one order.
-            "num_threads": 1,
+            # The same to the last bit, whatever the number of threads.
             "deterministic": True,
             "force_col_wise": True,
             "verbose": -1,
@@ -100,11 +94,10 @@ class LambdaRanker(Ranker):
 
     def score(self, features: Floats) -> Floats:
         """Sum of the trees, float32 (n,); to be compared within a list only."""
-        if self.booster_ is None:
-            raise TrainingError("This ranker was not fitted. Call fit or load first.")
+        booster = to_score(self.booster_)
         if len(features) == 0:
             return np.zeros(0, dtype=np.float32)
-        return np.asarray(self.booster_.predict(features, num_threads=1), dtype=np.float32)
+        return np.asarray(booster.predict(features, num_threads=1), dtype=np.float32)
 
     def save(self, folder: Path) -> None:
         """Write the trees as LightGBM's text.
@@ -114,9 +107,7 @@ class LambdaRanker(Ranker):
         ArtifactError
             There are none yet.
         """
-        if self.booster_ is None:
-            raise ArtifactError(f"There is no fitted ranker to save as {_FILE}. Fit it first.")
-        self.booster_.save_model(folder / _FILE)
+        to_save(self.booster_, _FILE).save_model(folder / _FILE)
 
     def load(self, folder: Path) -> Self:
         """Read the trees.

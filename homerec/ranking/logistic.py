@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
-from homerec.errors import ArtifactError, TrainingError
 from homerec.features.tables import Floats
-from homerec.ranking.base import Ranker
+from homerec.ranking.base import Ranker, check_labels, to_save, to_score
 
 _FILE: Final = "ranker.npz"
 
@@ -52,12 +51,7 @@ class LogisticRanker(Ranker):
             The labels are all alike.
         """
         del groups
-        positive = int(labels.sum())
-        if positive in (0, len(labels)):
-            raise TrainingError(
-                f"The ranker needs played and unplayed candidates; of {len(labels)} pairs "
-                f"{positive} were played. Take a longer label window or more listeners."
-            )
+        check_labels(labels)
         columns = _columns(features)
         self.mean_ = columns.mean(axis=0)
         # A constant column would be divided by nothing; at scale 1 it stays 0.
@@ -71,9 +65,7 @@ class LogisticRanker(Ranker):
 
     def score(self, features: Floats) -> Floats:
         """Log-odds of a play, float32 (n,)."""
-        if self.mean_ is None:
-            raise TrainingError("This ranker was not fitted. Call fit or load first.")
-        standard = (_columns(features) - self.mean_) / self.scale_
+        standard = (_columns(features) - to_score(self.mean_)) / self.scale_
         # Summed row by row, so that a score does not depend on the rows beside it.
         odds: Floats = ((standard * self.weights_).sum(axis=1) + self.intercept_).astype(np.float32)
         return odds
@@ -86,11 +78,9 @@ class LogisticRanker(Ranker):
         ArtifactError
             There are none yet.
         """
-        if self.mean_ is None:
-            raise ArtifactError(f"There is no fitted ranker to save as {_FILE}. Fit it first.")
         np.savez(
             folder / _FILE,
-            mean=self.mean_,
+            mean=to_save(self.mean_, _FILE),
             scale=self.scale_,
             weights=self.weights_,
             intercept=np.array(self.intercept_),

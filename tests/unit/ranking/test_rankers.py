@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import lightgbm
 import numpy as np
 import pytest
 
@@ -104,6 +105,24 @@ def test_parameters_reach_lightgbm(parameter: str, value: float) -> None:
     plain = LambdaRanker(max_iter=20).fit(features, labels, groups)
     other = LambdaRanker(**{"max_iter": 20, parameter: value}).fit(features, labels, groups)
     assert not np.array_equal(plain.score(features), other.score(features))
+
+
+def test_threads_change_no_bit_of_lambdarank(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Fewer pairs are summed in one order anyway.
+    n = 400_000
+    rng = np.random.default_rng(6)
+    features = rng.normal(size=(n, 6)).astype(np.float32)
+    labels = (features[:, 0] + rng.normal(size=n) > 1).astype(np.float32)
+    groups = np.repeat(np.arange(n // 20), 20)
+    train, scores = lightgbm.train, []
+    for threads in (1, 2):
+        monkeypatch.setattr(
+            lightgbm, "train", lambda p, *a, t=threads, **k: train({**p, "num_threads": t}, *a, **k)
+        )
+        ranker = LambdaRanker(learning_rate=0.1).fit(features, labels, groups)
+        # In 64 bits, where the order of a sum shows.
+        scores.append(ranker.booster_.predict(features))
+    np.testing.assert_array_equal(scores[1], scores[0])
 
 
 @pytest.mark.parametrize("content", [None, "no trees"])

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from homerec.errors import SnapshotError
-from homerec.features.item_parts import item_part
+from homerec.features.item_parts import added, item_part
 from homerec.features.listener_parts import ItemSide, expose_listener_parts
 from homerec.features.pair_sources import PairSource
 from homerec.features.pairs import Longs, PlayedPairs, day_number, weighed
@@ -41,6 +41,8 @@ _OVERALL: Final = ("item_market", "item", "item_tag", "item_availability")
 #: Every SQL file that a feature depends on.
 SQL_FILES: Final = ("card", "daily", "known", "decay", *TABLES)
 
+#: Parts of items with so many rows are added up: they do not grow with the number of listeners.
+_PART_ROWS: Final = 2_000_000
 #: More card plays of an item by one listener are an error; daily.sql packs counts of a day.
 MAX_PLAYS: Final = 2**20 - 1
 
@@ -95,6 +97,8 @@ def compute_tables(
         table = expose_pairs(connection, pairs, as_of)
         rows["listener_item"] += len(pairs)
         parts.append(item_part(connection, pairs, table, as_of))
+        if sum(part.num_rows for part in parts) > _PART_ROWS:
+            parts = [added(connection, parts)]
         expose_listener_parts(connection, pairs, table, items, as_of)
         for name in _BY_LISTENER:
             rows[name] = _create(connection, name, parameters, append=at > 0)

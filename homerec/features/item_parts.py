@@ -5,6 +5,7 @@ hashing of them was a third of a night's features. Sums are of integers, so that
 exactly, in any order.
 """
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final
 
@@ -85,6 +86,28 @@ def item_part(
         "last_at": pa.array(last[order]).cast(pa.timestamp("us")),
     }
     return pa.table(columns)
+
+
+def added(connection: duckdb.DuckDBPyConnection, parts: Sequence[pa.Table]) -> pa.Table:
+    """Add up the parts of several blocks, so that they take the room of one.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    parts : sequence of pa.Table
+        From :func:`item_part`, or from here.
+
+    Returns
+    -------
+    pa.Table
+        As :func:`item_part` gives it, in any order.
+    """
+    connection.register("item_parts", pa.concat_tables(parts))
+    sums = ", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in SUMS)
+    return connection.sql(
+        f"SELECT item, market, {sums}, max(last_at) AS last_at FROM item_parts "  # noqa: S608
+        "GROUP BY item, market"
+    ).to_arrow_table()
 
 
 @entry_point

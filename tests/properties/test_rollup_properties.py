@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from homerec.features import pair_base, pair_sources, snapshot_pairs
+from homerec.features import compute, pair_base, pair_sources, snapshot_pairs
 from homerec.features.recompute import verify_snapshot
 from homerec.features.rollups import drop_rollups
 from homerec.features.snapshot import ensure_snapshot
@@ -154,6 +154,7 @@ def test_blocks_of_listeners_and_threads_change_no_byte(
         whole = snapshot(settings, END)
         volumes = ensure_snapshot(settings, END, writer="night").manifest["volumes"]
         patch.setattr(pair_sources, "BLOCK_ROWS", block_rows)
+        patch.setattr(compute, "_PART_ROWS", block_rows)
         drop_rollups(settings)
         two = replace(settings, threads=2)
         cut = ensure_snapshot(two, END, writer="night", rebuild=True)

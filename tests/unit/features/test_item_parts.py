@@ -10,7 +10,7 @@ import pytest
 from homerec.errors import SnapshotError
 from homerec.features import item_parts
 from homerec.features.compute import expose_pairs
-from homerec.features.item_parts import SUMS, item_part
+from homerec.features.item_parts import SUMS, added, item_part
 from homerec.features.pairs import COUNTS, DAILY, group_rows
 from homerec.features.pairs import SUMS as PAIR_SUMS
 
@@ -73,6 +73,21 @@ def test_sums_are_those_of_a_query() -> None:
     names = ", ".join(("item", "market", *SUMS, "last_at"))
     assert connection.sql(f"SELECT {names} FROM part ORDER BY ALL").fetchall() == expected
     assert len(expected) > 80
+
+
+def test_parts_of_blocks_add_up_to_the_sums_of_a_query() -> None:
+    connections = [exposed(np.random.default_rng(seed)) for seed in (8, 9, 10)]
+    parts = [c.sql("FROM part").to_arrow_table() for c in connections]
+    connection = connections[0]
+    whole = added(connection, [added(connection, parts[:2]), parts[2]])
+    assert whole.schema == parts[0].schema
+    everything = pa.concat_tables(parts)
+    sums = ", ".join(f"sum({name})" for name in SUMS)
+    expected = connection.sql(
+        f"SELECT item, market, {sums}, max(last_at) FROM everything GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    assert connection.sql("FROM whole ORDER BY ALL").fetchall() == expected
+    assert len(expected) < everything.num_rows
 
 
 def test_more_plays_than_can_be_summed_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

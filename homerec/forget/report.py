@@ -85,11 +85,12 @@ class ForgetReport:
         """Write as a table of places and counts; no listener is named."""
         verb = "Would forget" if self.dry_run else "Forgot"
         who = "listener" if self.n_listeners == 1 else "listeners"
-        lines = [f"{verb} {self.n_listeners:,} {who}; the lake knows {self.n_known:,} of them."]
         rows = by_place(self.findings, _PLANNED if self.dry_run else _DONE)
+        head = f"{verb} {self.n_listeners:,} {who}; the lake knows {self.n_known:,} of them."
         if not self.n_known and not rows:
             ids = "the id" if self.n_listeners == 1 else f"any of the {self.n_listeners:,} ids"
-            lines = [f"Nobody to forget: the lake does not know {ids}."]
+            head = f"Nobody to forget: the lake does not know {ids}."
+        lines = [head]
         if rows:
             lines += ["", text_table(("place", "where", "what", "count"), rows)]
         else:

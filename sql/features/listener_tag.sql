@@ -3,8 +3,8 @@
 -- key     : listener, tag
 -- columns : weight   card plays of items with that tag, halved every 60 days, divided by the item's number of
 --                    tags; a sign-up pick counts as three plays on the day of as_of
--- params  : $as_of; tables items, signup_picks, listener_tag_part (homerec/features/listener_parts.py: decayed card plays, one row per
---           listener and tag, in units of 2^-30)
+-- params  : $as_of; tables items, signup_picks, listener_tag_part (homerec/features/listener_parts.py: decayed card
+--           plays in units of 2^-30, one row per listener and tag)
 WITH tagged AS (
     SELECT item, len(tags) AS n_tags, unnest(tags) AS tag
     FROM items

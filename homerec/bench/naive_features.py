@@ -27,7 +27,7 @@ from homerec.columns import CARD_PLAY_MIN_MS, DAYPARTS
 from homerec.lake import Lake
 
 _KEY: Final = ["listener", "item"]
-_COUNTS: Final = [*(f"n_{name}" for name in DAYPARTS), "n_weekend"]
+_COUNTS: Final = [*(f"n_{name}" for name in DAYPARTS), "n_weekend", "n_chosen"]
 _HALF_LIVES: Final = (1, 3, 7, 14, 60)
 _SET_DAYS: Final = 56
 #: All at once, 51 million events need more than 20 GiB: pandas takes listeners in blocks too.
@@ -155,6 +155,7 @@ def _plays(
         plays = plays.merge(contents, on="content", how="left")
     plays["heard_ms"] = plays[["ms_played", "duration_ms"]].min(axis=1, skipna=False)
     plays["day"] = plays["started_at"].dt.floor("D")
+    plays["chosen"] = plays[["context", "artist", "album", "show"]].bfill(axis=1).iloc[:, 0]
     utc = plays["started_at"].dt.tz_localize("UTC")
     local = pd.concat(
         [
@@ -170,7 +171,7 @@ def _plays(
 def _cards(plays: pd.DataFrame) -> pd.DataFrame:
     """One row per event and item it counts for."""
     kept = ["listener", "started_at", "ms_played", "day", "daypart", "is_weekend"]
-    kept += ["duration_ms", "heard_ms"]
+    kept += ["duration_ms", "heard_ms", "chosen"]
     other = plays["context"].notna()
     parts = []
     for column in ("artist", "album", "show"):
@@ -180,7 +181,9 @@ def _cards(plays: pd.DataFrame) -> pd.DataFrame:
         parts.append(here[kept].assign(item=here[column].astype("int32")))
     context = plays[other]
     parts.append(context[kept].assign(item=context["context"].astype("int32")))
-    return pd.concat(parts, ignore_index=True)
+    cards = pd.concat(parts, ignore_index=True)
+    cards["n_chosen"] = cards["item"] == cards["chosen"]
+    return cards
 
 
 def _daily(cards: pd.DataFrame) -> pd.DataFrame:
@@ -194,6 +197,7 @@ def _daily(cards: pd.DataFrame) -> pd.DataFrame:
         n_afternoon=("n_afternoon", "sum"),
         n_evening=("n_evening", "sum"),
         n_weekend=("is_weekend", "sum"),
+        n_chosen=("n_chosen", "sum"),
         first_at=("started_at", "min"),
         last_at=("started_at", "max"),
         duration_ms=("duration_ms", "sum"),

@@ -14,6 +14,8 @@ Gopalan, Hofman, Blei 2015, Scalable recommendation with hierarchical Poisson fa
 Agarwal, Chen 2009, Regression-based latent factor models (factors around what attributes say).
 """
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar, Final, Self
@@ -26,17 +28,43 @@ from threadpoolctl import threadpool_limits
 from homerec.candidates.base import CandidateSource, FitData, Prepared, Query, Reasons, Top
 from homerec.candidates.starts_fitting import Attributes, Chooser, chances, common, fit_items
 from homerec.candidates.starts_folding import Doubles, Integers, Support, Vectors, fold
+from homerec.candidates.starts_popularity import Popularity, measure
 from homerec.candidates.topk import dot_pairs, top_k
 from homerec.columns import ITEM_TYPES
 from homerec.errors import TrainingError
 from homerec.features.tables import Catalog, Floats, Keys, Rows, Shard, find
 
 _MIN_ITEMS: Final = 2
-#: A play of a track counts for its artist too, whatever was started: weak evidence of taste.
-_WEIGHTS: Final = {"artist": 0.2, "playlist": 1.0, "show": 1.0}
+_WEIGHTS: Final = {"artist": 1.0, "album": 1.0, "playlist": 1.0, "show": 1.0}
+#: Who plays a playlist has not chosen the artists of its tracks: weak evidence of taste.
+_PASSIVE_WEIGHTS: Final = {"artist": 0.1}
+#: Newton steps at night; two more change an average of members by less than their differences.
+_STEPS: Final = 4
 #: Starts elsewhere against those in the market, and starts that every item is given.
 _ELSEWHERE: Final = 0.05
 _PRIOR_STARTS: Final = 0.5
+_MIN_AGE_DAYS: Final = 2.0
+
+
+@dataclass(frozen=True)
+class Member:
+    """One fit of the items, from a beginning of its own.
+
+    Attributes
+    ----------
+    factors : float64 (m, factors)
+        Of the items.
+    of_attributes : float64 (n_attributes, factors)
+    support_weight : float64 (n_markets + 1, s)
+        Weights of the items that stand for all, see
+        :class:`homerec.candidates.starts_folding.Support`.
+    popularity : Popularity
+    """
+
+    factors: Doubles
+    of_attributes: Doubles
+    support_weight: Doubles
+    popularity: Popularity
 
 
 class StartsSource(CandidateSource):
@@ -53,10 +81,15 @@ class StartsSource(CandidateSource):
     weights : dict of str to float
         What a start of each item type counts, in [0, 1]. The shelf's own types count 1 unless they
         stand here; others that are left out are not read.
+    passive_weights : dict of str to float
+        The same for items that were played, but never put on themselves; 0 by default.
     iterations : int
         Alternations between items and listeners.
-    column : str
-        Column of ``item`` and ``item_market`` that says what is started at present.
+    members : int
+        Fits that begin at different points and whose scores are averaged: what one of them makes
+        of few starts is partly luck, and each finds another maximum.
+    recent_days : {7, 28}
+        Days whose starts say what is popular at present.
     min_listeners : int
         Items with fewer get the factors that their attributes say.
     max_items, max_listeners, max_support : int
@@ -69,8 +102,7 @@ class StartsSource(CandidateSource):
     ----------
     item_keys_ : int32 (m,)
         Keys of the items with factors of their own.
-    factors_ : float64 (m, factors)
-    of_attributes_ : float64 (n_attributes, factors)
+    members_ : tuple of Member
     """
 
     name: ClassVar[str] = "starts"
@@ -83,8 +115,10 @@ class StartsSource(CandidateSource):
         tag_strength: float = 0.5,
         language_strength: float = 1.0,
         weights: dict[str, float] | None = None,
+        passive_weights: dict[str, float] | None = None,
         iterations: int = 15,
-        column: str = "n_starts_28d",
+        members: int = 3,
+        recent_days: int = 28,
         min_listeners: int = 3,
         max_items: int = 10_000,
         max_listeners: int = 20_000,
@@ -97,8 +131,10 @@ class StartsSource(CandidateSource):
             tag_strength=tag_strength,
             language_strength=language_strength,
             weights=dict(_WEIGHTS if weights is None else weights),
+            passive_weights=dict(_PASSIVE_WEIGHTS if passive_weights is None else passive_weights),
             iterations=iterations,
-            column=column,
+            members=members,
+            recent_days=recent_days,
             min_listeners=min_listeners,
             max_items=max_items,
             max_listeners=max_listeners,
@@ -106,15 +142,13 @@ class StartsSource(CandidateSource):
             max_tags=max_tags,
         )
         self.item_keys_: Keys = np.zeros(0, dtype=np.int32)
-        self.factors_: Doubles = np.zeros((0, factors))
-        self.of_attributes_: Doubles = np.zeros((0, factors))
+        self.members_: tuple[Member, ...] = ()
         self._weights: dict[str, float] = {}
         self._types: Integers = np.zeros(0, dtype=np.int64)
         self._shares: Doubles = np.zeros((0, 0))
         self._attributes = self._named((), ())
         self._markets: tuple[str, ...] = ()
         self._chooser = Chooser(self._types, np.zeros(1, dtype=np.int64), np.zeros(0))
-        self._support_weight: Doubles = np.zeros((1, 0))
 
     def fit(self, data: FitData) -> Self:
         """Learn the items' factors from who has started what.
@@ -127,10 +161,11 @@ class StartsSource(CandidateSource):
         rng = np.random.default_rng(data.seed)
         catalog = data.catalog
         self._weights = {**dict.fromkeys(data.item_types, 1.0), **self.parameters["weights"]}
-        items, started, markets = self._gather(data)
+        items, started, recent, markets = self._gather(data)
         kinds = catalog.types[items]
         order = np.argsort(kinds, kind="stable")
-        items, started = items[order], started[:, order].tocsr()
+        items = items[order]
+        started, recent = started[:, order].tocsr(), recent[:, order].tocsr()
         types = np.unique(kinds[order], return_inverse=True)[1].astype(np.int64)
         attributes = self._named(
             common(catalog.tags, catalog.item_tags.sum(axis=0), self.parameters["max_tags"]),
@@ -139,8 +174,8 @@ class StartsSource(CandidateSource):
         shares = attributes.shares(catalog, items)
         chance = chances(started, types, markets, len(catalog.markets))
         chooser = Chooser.draw(chance.max(axis=0), types, self.parameters["max_support"], rng)
-        # More threads would add in another order, and the factors would differ in their last bits.
-        with threadpool_limits(limits=1, user_api="blas"):
+
+        def member(number: int) -> Member:
             fitted = fit_items(
                 started,
                 types,
@@ -151,15 +186,27 @@ class StartsSource(CandidateSource):
                 k=self.parameters["factors"],
                 precision=self.parameters["precision"],
                 iterations=self.parameters["iterations"],
-                rng=rng,
+                rng=np.random.default_rng([data.seed, number]),
                 support=chooser,
             )
-        vectors = attributes.vectors(fitted.factors, shares)
+            vectors = attributes.vectors(fitted.factors, shares)
+            return Member(
+                fitted.factors,
+                fitted.of_attributes,
+                chooser.of(vectors, chance, fitted.bias).weight,
+                measure(started, recent, types, markets, fitted.x, vectors, chance, fitted.bias),
+            )
+
+        n_members = self.parameters["members"]
+        # With more threads, products would add in another order: other last bits.
+        with (
+            threadpool_limits(limits=1, user_api="blas"),
+            ThreadPoolExecutor(min(data.n_threads, n_members)) as pool,
+        ):
+            self.members_ = tuple(pool.map(member, range(n_members)))
         self.item_keys_, self._types, self._shares = catalog.items[items], types, shares
-        self.factors_, self.of_attributes_ = fitted.factors, fitted.of_attributes
         self._attributes, self._markets = attributes, tuple(catalog.markets)
         self._chooser = chooser
-        self._support_weight = chooser.of(vectors, chance, fitted.bias).weight
         return self
 
     def prepare(self, query: Query) -> "PreparedStarts":
@@ -167,17 +214,17 @@ class StartsSource(CandidateSource):
         shard = query.shard
         catalog = shard.catalog
         columns = catalog.rows(self.item_keys_)
-        vectors = self._vectors()
-        chosen = vectors.take(self._chooser.items)
-        place = {name: number for number, name in enumerate(self._markets)}
-        number = np.array([place.get(name, -1) for name in catalog.markets], dtype=np.int64)
-        x = fold(
-            self._started(shard, columns)[query.rows],
-            self._types,
-            vectors,
-            Support(chosen, self._chooser.bounds, self._support_weight),
-            number[shard.markets[query.rows]],
-        )
+        started = self._started(shard, columns)[query.rows]
+        markets = self._known_markets(catalog)[shard.markets[query.rows]]
+        x = np.hstack(
+            [
+                fold(
+                    started, self._types, vectors, self._support(member, vectors), markets,
+                    steps=_STEPS,
+                )
+                for member, vectors in zip(self.members_, self._vectors(), strict=True)
+            ]
+        )  # fmt: skip
         return PreparedStarts(
             query, x.astype(np.float32), self._of_items(query), self._present(query)
         )
@@ -192,8 +239,7 @@ class StartsSource(CandidateSource):
         """
         catalog = query.shard.catalog
         columns = catalog.rows(self.item_keys_)
-        wide = self._vectors().dense()
-        apart = wide - self._means(wide)[self._types]
+        apart = self._apart()
         place = np.full(len(catalog.items), -1, dtype=np.int64)
         place[query.items] = np.arange(len(query.items))
         shown = self._of_items(query).astype(np.float64)
@@ -226,8 +272,11 @@ class StartsSource(CandidateSource):
             folder / f"{self.name}.npz",
             weights=np.array([self._weights.get(t, 0.0) for t in ITEM_TYPES]),
             item_keys=self.item_keys_,
-            factors=self.factors_,
-            of_attributes=self.of_attributes_,
+            factors=np.stack([m.factors for m in self.members_]),
+            of_attributes=np.stack([m.of_attributes for m in self.members_]),
+            support_weight=np.stack([m.support_weight for m in self.members_]),
+            log_chance=np.stack([m.popularity.log_chance for m in self.members_]),
+            due=np.stack([m.popularity.due for m in self.members_]),
             types=self._types,
             shares=self._shares,
             tags=np.array(self._attributes.tags, dtype=np.str_),
@@ -235,38 +284,55 @@ class StartsSource(CandidateSource):
             markets=np.array(self._markets, dtype=np.str_),
             support=self._chooser.items,
             bounds=self._chooser.bounds,
-            support_weight=self._support_weight,
         )
 
     def load(self, folder: Path) -> Self:
         """Read the items' side."""
         with np.load(folder / f"{self.name}.npz", allow_pickle=False) as arrays:
-            self.item_keys_, self.factors_ = arrays["item_keys"], arrays["factors"]
-            self.of_attributes_ = arrays["of_attributes"]
+            self.item_keys_ = arrays["item_keys"]
+            self.members_ = tuple(
+                Member(factors, of_attributes, support_weight, Popularity(log_chance, due))
+                for factors, of_attributes, support_weight, log_chance, due in zip(
+                    arrays["factors"],
+                    arrays["of_attributes"],
+                    arrays["support_weight"],
+                    arrays["log_chance"],
+                    arrays["due"],
+                    strict=True,
+                )
+            )
             self._weights = dict(zip(ITEM_TYPES, arrays["weights"].tolist(), strict=True))
             self._types, self._shares = arrays["types"], arrays["shares"]
             self._attributes = self._named(
                 tuple(str(t) for t in arrays["tags"]), tuple(str(t) for t in arrays["languages"])
             )
             self._markets = tuple(str(m) for m in arrays["markets"])
-            self._support_weight = arrays["support_weight"]
             # How likely an item was to be chosen is in the weights already.
             self._chooser = Chooser(
                 arrays["support"], arrays["bounds"], np.ones(len(arrays["support"]))
             )
         return self
 
-    def _vectors(self) -> Vectors:
-        return self._attributes.vectors(self.factors_, self._shares)
+    def _vectors(self) -> list[Vectors]:
+        """Items as each member has them."""
+        return [self._attributes.vectors(m.factors, self._shares) for m in self.members_]
 
-    def _means(self, wide: Doubles) -> Doubles:
-        """Mean vector of each type by what all markets start, float64 (n_types, width)."""
-        bounds, weight = self._chooser.bounds, self._support_weight[-1]
+    def _support(self, member: Member, vectors: Vectors) -> Support:
+        chooser = self._chooser
+        return Support(vectors.take(chooser.items), chooser.bounds, member.support_weight)
+
+    def _apart(self) -> Doubles:
+        """Vectors less the mean of their type by what all markets start, side by side as x is."""
         parts = []
-        for low, high in pairwise(bounds):
-            at = self._chooser.items[low:high]
-            parts.append((weight[low:high, None] * wide[at]).sum(axis=0) / weight[low:high].sum())
-        return np.stack(parts)
+        for member, vectors in zip(self.members_, self._vectors(), strict=True):
+            wide, weight = vectors.dense(), member.support_weight[-1]
+            means = []
+            for low, high in pairwise(self._chooser.bounds):
+                at = self._chooser.items[low:high]
+                mean = (weight[low:high, None] * wide[at]).sum(axis=0) / weight[low:high].sum()
+                means.append(mean)
+            parts.append(wide - np.stack(means)[self._types])
+        return np.hstack(parts)
 
     def _named(self, tags: tuple[str, ...], languages: tuple[str, ...]) -> Attributes:
         return Attributes(
@@ -276,17 +342,19 @@ class StartsSource(CandidateSource):
             self.parameters["language_strength"],
         )
 
-    def _gather(self, data: FitData) -> tuple[Rows, sparse.csr_matrix, Rows]:
-        """Items with enough listeners, who started them, and the listeners' markets."""
+    def _gather(self, data: FitData) -> tuple[Rows, sparse.csr_matrix, sparse.csr_matrix, Rows]:
+        """Items with enough listeners, who started them ever and lately, the listeners' markets."""
         catalog = data.catalog
         read = [ITEM_TYPES.index(name) for name, weight in self._weights.items() if weight > 0]
         items = np.flatnonzero(np.isin(catalog.types, read)).astype(np.int64)
-        parts, of_market = [], []
+        parts, late, of_market = [], [], []
         for shard in data.shards():
             parts.append(self._started(shard, items))
+            late.append(self._recent(shard, items))
             of_market.append(shard.markets.astype(np.int64))
         empty = sparse.csr_matrix((0, len(items)))
         started = sparse.vstack(parts, format="csr") if parts else empty
+        recent = sparse.vstack(late, format="csr") if late else empty
         markets = np.concatenate(of_market) if of_market else np.zeros(0, dtype=np.int64)
         listeners = np.bincount(started.indices, minlength=len(items))
         enough = np.flatnonzero(listeners >= self.parameters["min_listeners"])
@@ -303,61 +371,112 @@ class StartsSource(CandidateSource):
         if len(rows) > self.parameters["max_listeners"]:
             rng = np.random.default_rng(data.seed)
             rows = np.sort(rng.choice(rows, self.parameters["max_listeners"], replace=False))
-        return items[enough], started[rows][:, enough].tocsr(), markets[rows]
+        started, recent = (of[rows][:, enough].tocsr() for of in (started, recent))
+        return items[enough], started, recent, markets[rows]
 
     def _started(self, shard: Shard, items: Rows) -> sparse.csr_matrix:
         """Weight of each listener's start of each item, csr_matrix float64 (n, len(items))."""
-        catalog = shard.catalog
-        column = np.full(len(catalog.items) + 1, -1, dtype=np.int64)
-        column[items] = np.arange(len(items))
-        column[-1] = -1
         weights = np.array([self._weights.get(t, 0.0) for t in ITEM_TYPES])
-        listener = np.concatenate([shard.pair_listener, shard.pick_listener])
-        item = np.concatenate([shard.pair_item, shard.pick_item])
+        passive = self.parameters["passive_weights"]
+        passive_weights = np.minimum(np.array([passive.get(t, 0.0) for t in ITEM_TYPES]), weights)
+        types = shard.catalog.types[shard.pair_item]
+        chosen = shard.pair_columns["n_chosen"] > 0
+        played = np.where(chosen, weights[types], passive_weights[types])
         # A pick is a start beyond doubt.
-        weight = np.concatenate(
-            [weights[catalog.types[shard.pair_item]], np.ones(len(shard.pick_item))]
-        )
-        kept = (column[item] >= 0) & (weight > 0)
-        matrix = sparse.csr_matrix(
-            (weight[kept], (listener[kept], column[item[kept]])),
-            shape=(shard.n_listeners, len(items)),
-        )
-        matrix.sum_duplicates()
-        np.minimum(matrix.data, 1.0, out=matrix.data)
-        return matrix
+        weight = np.concatenate([played, np.ones(len(shard.pick_item))])
+        listener = np.concatenate([shard.pair_listener, shard.pick_listener])
+        return _weighed(shard, items, listener, np.append(shard.pair_item, shard.pick_item), weight)
+
+    def _recent(self, shard: Shard, items: Rows) -> sparse.csr_matrix:
+        """1 for each start of the last days, csr_matrix float64 (n, len(items))."""
+        days = shard.pair_columns["days_since_first"]
+        weight = (days <= self.parameters["recent_days"]).astype(np.float64)
+        return _weighed(shard, items, shard.pair_listener, shard.pair_item, weight)
+
+    def _known_markets(self, catalog: Catalog) -> Integers:
+        """Look up a catalog's markets in the fit, int64; -1 for one that it did not know."""
+        place = {name: number for number, name in enumerate(self._markets)}
+        return np.array([place.get(name, -1) for name in catalog.markets], dtype=np.int64)
 
     def _of_items(self, query: Query) -> Floats:
-        """Vectors of the query's items, float32 (n, width), also of items newer than the fit."""
+        """Vectors of the query's items, also of those newer than the fit.
+
+        Returns
+        -------
+        float32 (n, members * width)
+            The members' vectors side by side, divided by their number, so that the product with x
+            is their mean.
+        """
         catalog = query.shard.catalog
         shares = self._attributes.shares(catalog, query.items)
-        factors = shares @ self.of_attributes_
+        at = self._fitted(catalog.items[query.items])
+        parts = []
+        for member in self.members_:
+            factors = shares @ member.of_attributes
+            factors[at >= 0] = member.factors[at[at >= 0]]
+            parts.append(self._attributes.vectors(factors, shares).dense())
+        return (np.hstack(parts) / len(parts)).astype(np.float32)
+
+    def _fitted(self, keys: Keys) -> Integers:
+        """Positions of item keys in the fit, int64; -1 for an item without factors of its own."""
         order = np.argsort(self.item_keys_)
-        at = find(self.item_keys_[order], catalog.items[query.items])
-        factors[at >= 0] = self.factors_[order[at[at >= 0]]]
-        return self._attributes.vectors(factors, shares).dense().astype(np.float32)
+        at = find(self.item_keys_[order], keys)
+        return np.where(at >= 0, np.append(order, -1)[at], -1)
 
     def _present(self, query: Query) -> Floats:
         """Log of what the markets start at present, float32 (n_markets, len(query.items))."""
-        catalog, items, column = query.shard.catalog, query.items, self.parameters["column"]
-        out = np.zeros((len(catalog.markets), len(items)), dtype=np.float32)
+        catalog, items = query.shard.catalog, query.items
+        column = f"n_starts_{self.parameters['recent_days']}d"
+        starts = np.zeros((len(catalog.markets), len(items)))
+        for market in range(len(catalog.markets)):
+            starts[market] = catalog.market_column(column, items, np.full(len(items), market))
+        exposure = self._exposure(catalog, items)
+        out = np.zeros_like(starts)
         for kind in np.unique(catalog.types[items]):
             own = catalog.types[items] == kind
-            everywhere = _column(catalog, column, items[own]) + _PRIOR_STARTS
-            for market in range(len(catalog.markets)):
-                here = catalog.market_column(column, items[own], np.full(own.sum(), market))
-                total = max(float(here.sum()), 1.0)
-                starts = here + _ELSEWHERE * everywhere * total / everywhere.sum()
-                out[market, own] = np.log(starts / starts.sum())
-        return out
+            here = starts[:, own] / exposure[own]
+            everywhere = here.sum(axis=0) + _PRIOR_STARTS
+            total = np.maximum(here.sum(axis=1, keepdims=True), 1.0)
+            here = here + _ELSEWHERE * everywhere * total / everywhere.sum()
+            out[:, own] = np.log(here / here.sum(axis=1, keepdims=True))
+        at = self._fitted(catalog.items[items])
+        fitted = at >= 0
+        # Items that are newer than the fit have only their starts to speak for them.
+        at, number = at[fitted], self._known_markets(catalog)
+        out[:, fitted] = np.mean(
+            [
+                m.popularity.at_present(
+                    starts[:, fitted], exposure[fitted], at, self._types[at], number
+                )
+                for m in self.members_
+            ],
+            axis=0,
+        )
+        return out.astype(np.float32)
+
+    def _exposure(self, catalog: Catalog, items: Rows) -> Doubles:
+        """Share of the last days in which items were there, float64 (len(items),)."""
+        age = catalog.columns["age_days"][items].astype(np.float64)
+        # Of an item of some hours nobody knows yet how it does on a whole day.
+        age = np.where(np.isnan(age), np.inf, np.maximum(age, _MIN_AGE_DAYS))
+        recent: int = self.parameters["recent_days"]
+        return np.asarray(np.minimum(age, recent) / recent)
 
 
-def _column(catalog: Catalog, column: str, items: Rows) -> Doubles:
-    """Sum of an ``item_market`` column over the markets, float64 (len(items),)."""
-    total = np.zeros(len(items))
-    for market in range(len(catalog.markets)):
-        total += catalog.market_column(column, items, np.full(len(items), market))
-    return total
+def _weighed(
+    shard: Shard, items: Rows, listener: Rows, item: Rows, weight: Doubles
+) -> sparse.csr_matrix:
+    """Weights of pairs of listener and catalog row, 1 at most, by position in ``items``."""
+    column = np.full(len(shard.catalog.items), -1, dtype=np.int64)
+    column[items] = np.arange(len(items))
+    kept = (column[item] >= 0) & (weight > 0)
+    matrix = sparse.csr_matrix(
+        (weight[kept], (listener[kept], column[item[kept]])),
+        shape=(shard.n_listeners, len(items)),
+    )
+    matrix.sum_duplicates()
+    np.minimum(matrix.data, 1.0, out=matrix.data)
+    return matrix
 
 
 class PreparedStarts(Prepared):

@@ -120,11 +120,14 @@ class Fitted:
         Added to the log of the chance.
     of_attributes : float64 (n_attributes, k)
         Factors of an attribute: those of an item that was never started follow from them.
+    x : float64 (n, width)
+        Places of the listeners.
     """
 
     factors: Doubles
     bias: Doubles
     of_attributes: Doubles
+    x: Doubles
 
 
 def fit_items(
@@ -171,7 +174,8 @@ def fit_items(
     m, listener_of = started.shape[1], started.T.tocsr()
     of_attributes = 0.5 * rng.standard_normal((shares.shape[1], k))
     factors = shares @ of_attributes + 0.1 * rng.standard_normal((m, k))
-    bias, x = np.zeros(m), None
+    bias = np.zeros(m)
+    x = np.zeros((started.shape[0], k + len(attributes)))
     ridge = shares.T @ shares + _RIDGE * np.eye(shares.shape[1])
     for number in range(iterations):
         vectors = attributes.vectors(factors, shares)
@@ -198,7 +202,7 @@ def fit_items(
             factors[at] += step[:, 1:]
         of_attributes[:] = np.linalg.solve(ridge, shares.T @ factors)
         logger.debug("starts: iteration %d of %d", number + 1, iterations)
-    return Fitted(factors, bias, of_attributes)
+    return Fitted(factors, bias, of_attributes, x)
 
 
 @dataclass(frozen=True)

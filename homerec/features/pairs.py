@@ -21,7 +21,7 @@ Longs = npt.NDArray[np.int64]
 _US: Final = pa.timestamp("us")
 DAY_US: Final = 86_400_000_000
 #: Summed in 32 and in 64 bits; plays of a pair are limited to 2^20, see compute.py.
-COUNTS: Final = ("n_morning", "n_afternoon", "n_evening", "n_weekend")
+COUNTS: Final = ("n_morning", "n_afternoon", "n_evening", "n_weekend", "n_chosen")
 SUMS: Final = ("ms_played", "duration_ms", "heard_ms")
 #: Columns of daily rows that are read.
 DAILY: Final = ("listener", "item", "day", "n_plays", *COUNTS, *SUMS, "first_at", "last_at")
@@ -53,7 +53,7 @@ class PlayedPairs:
     pair : int64 (n,)
         ``listener << 32 | item``, ascending.
     counts : tuple of int32 (n,)
-        :data:`COUNTS`: card plays by local daypart and on weekends.
+        :data:`COUNTS`: card plays by local daypart, on weekends, and of the item itself.
     sums : tuple of int64 (n,)
         :data:`SUMS`, milliseconds.
     first_at, last_at : int64 (n,)

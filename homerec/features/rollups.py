@@ -65,7 +65,8 @@ _LEDGERS: Final = {
 _COLUMNS: Final = (
     "listener INTEGER, item INTEGER, day DATE, late_at TIMESTAMP, n_plays INTEGER, "
     "ms_played BIGINT, n_morning INTEGER, n_afternoon INTEGER, "
-    "n_evening INTEGER, n_weekend INTEGER, first_at TIMESTAMP, last_at TIMESTAMP, "
+    "n_evening INTEGER, n_weekend INTEGER, n_chosen INTEGER, first_at TIMESTAMP, "
+    "last_at TIMESTAMP, "
     "duration_ms BIGINT, heard_ms BIGINT"
 )
 

@@ -58,7 +58,9 @@ MODEL: Final = ModelSpec(
         "listener_playlist_play_ratio",
         "listener_n_picks",
     ),
-    ranker_parameters={"max_leaf_nodes": 8, "min_samples_leaf": 60},
+    # New listeners are few: trees only correct what stage 1 says of a start.
+    ranker="lambdarank",
+    ranker_parameters={"base": "source_starts_score", "max_iter": 60, "truncation": 20},
     ranker_windows=3,
     # Stage 1 ends a week, not four, before the night; the ranker learned over fits made alike.
     refit_sources=True,

@@ -14,7 +14,8 @@ MODEL: Final = ModelSpec(
     sources=(
         SourceSpec("als", 80, {"context_types": ("artist",)}),
         SourceSpec("co_listening", 60, {"context_types": ("artist",)}),
-        SourceSpec("starts", 60),
+        # What albums tell of the taste in shows is no more than noise.
+        SourceSpec("starts", 60, {"weights": {"artist": 1.0, "playlist": 1.0, "show": 1.0}}),
         SourceSpec("by_tags", 40),
         SourceSpec("new_items", 10),
         SourceSpec("popular", 40, {"column": "n_starts_28d"}),

@@ -228,12 +228,13 @@ class ModelSpec:
         Raises
         ------
         SettingsError
-            The ranker has no such parameter.
+            The ranker has no such parameter, or one names a feature that the model does not read.
         """
         try:
-            return RANKERS[self.ranker](**{"seed": seed, **self.ranker_parameters})
+            ranker = RANKERS[self.ranker](**{"seed": seed, **self.ranker_parameters})
         except TypeError as error:
             raise SettingsError(f"Ranker {self.ranker} of model {self.name}: {error}.") from error
+        return ranker.read(self.features)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, kept in a version's manifest."""

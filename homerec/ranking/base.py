@@ -1,6 +1,7 @@
 """The contract of rankers (stage 2)."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -20,6 +21,22 @@ class Ranker(ABC):
 
     def __init__(self, **parameters: Any) -> None:
         self.parameters = parameters
+
+    def read(self, features: Sequence[str]) -> Self:
+        """Say what the columns are called; a ranker that treats them all alike does not care.
+
+        Parameters
+        ----------
+        features : sequence of str
+            Names of the columns of what ``fit`` and ``score`` are given.
+
+        Raises
+        ------
+        SettingsError
+            A parameter names a feature that is not among them.
+        """
+        del features
+        return self
 
     @abstractmethod
     def fit(

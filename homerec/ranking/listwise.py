@@ -1,16 +1,19 @@
 """Ranker by gradient boosted trees on the order within each list (listwise)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from homerec.errors import ArtifactError
+from homerec.errors import ArtifactError, SettingsError, TrainingError
 from homerec.features.tables import Floats
 from homerec.ranking.base import Ranker, check_labels, to_save, to_score
 
 _FILE: Final = "ranker.txt"
+#: Stands for a base that is missing: the log of a chance below all that are ever started.
+_NO_BASE: Final = -20.0
 
 
 class LambdaRanker(Ranker):
@@ -29,6 +32,9 @@ class LambdaRanker(Ranker):
     l2_regularization : float
     truncation : int
         Pairs of which neither is among so many first ones of its list are not compared.
+    base : str
+        Feature that the first tree begins with, the log of a chance; none by default. Where labels
+        are few, trees that correct a good score lose less than trees that must rebuild it in steps.
     seed : int
 
     References
@@ -47,6 +53,7 @@ class LambdaRanker(Ranker):
         min_samples_leaf: int = 60,
         l2_regularization: float = 1.0,
         truncation: int = 30,
+        base: str = "",
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -56,9 +63,28 @@ class LambdaRanker(Ranker):
             min_samples_leaf=min_samples_leaf,
             l2_regularization=l2_regularization,
             truncation=truncation,
+            base=base,
             seed=seed,
         )
         self.booster_: Any = None
+        self._base: int | None = None
+
+    def read(self, features: Sequence[str]) -> Self:
+        """Find the base among the columns.
+
+        Raises
+        ------
+        SettingsError
+            It is not there.
+        """
+        base = self.parameters["base"]
+        if base and base not in features:
+            raise SettingsError(
+                f"Ranker {self.name} begins with the feature {base}, which the model does not "
+                f"read; it reads {', '.join(features)}. Add it to the features, or name another."
+            )
+        self._base = list(features).index(base) if base else None
+        return self
 
     def fit(
         self, features: Floats, labels: npt.NDArray[np.float32], groups: npt.NDArray[np.int64]
@@ -88,16 +114,30 @@ class LambdaRanker(Ranker):
             "force_col_wise": True,
             "verbose": -1,
         }
-        data = lightgbm.Dataset(features, labels, group=sizes)
+        data = lightgbm.Dataset(features, labels, group=sizes, init_score=self._begin(features))
         self.booster_ = lightgbm.train(parameters, data, num_boost_round=own["max_iter"])
         return self
 
     def score(self, features: Floats) -> Floats:
-        """Sum of the trees, float32 (n,); to be compared within a list only."""
+        """Sum of base and trees, float32 (n,); to be compared within a list only."""
         booster = to_score(self.booster_)
         if len(features) == 0:
             return np.zeros(0, dtype=np.float32)
-        return np.asarray(booster.predict(features, num_threads=1), dtype=np.float32)
+        trees = np.asarray(booster.predict(features, num_threads=1))
+        begin = self._begin(features)
+        return np.asarray(trees if begin is None else begin + trees, dtype=np.float32)
+
+    def _begin(self, features: Floats) -> npt.NDArray[np.float64] | None:
+        """Scores before the first tree."""
+        if self.parameters["base"] and self._base is None:
+            raise TrainingError(
+                f"Ranker {self.name} begins with {self.parameters['base']} and was not told which "
+                "column that is. Call read first."
+            )
+        if self._base is None:
+            return None
+        column = features[:, self._base].astype(np.float64)
+        return np.where(np.isnan(column), _NO_BASE, column)
 
     def save(self, folder: Path) -> None:
         """Write the trees as LightGBM's text.

@@ -7,6 +7,8 @@
 --           day                     UTC date of started_at
 --           daypart                 local: 0 night 0-6, 1 morning 6-12, 2 afternoon 12-18, 3 evening 18-24
 --           is_weekend              local Saturday or Sunday
+--           is_chosen               whether the item is what was put on: the context, or without one the artist,
+--                                   album or show itself; not so the artist of a track in a playlist
 -- source  : an event of 30 s or more counts for its context and for the artist, album or show of its content
 -- params  : $events (files), $since, $as_of, $known_at; tables listener_zones (spans that do not overlap), contents (as
 --           of known_at)
@@ -72,7 +74,8 @@ counted AS (
                             AND context IS DISTINCT FROM "show"
                             THEN context
                     END
-        END AS item
+        END AS item,
+        coalesce(context, artist, album, "show") AS chosen
     FROM play, range(4) AS place (n)
 )
 
@@ -85,6 +88,7 @@ SELECT
     duration_ms,
     CAST(started_at AS DATE) AS day,
     CAST(local_quarter % 4 AS TINYINT) AS daypart,
-    (local_quarter // 4 + 3) % 7 >= 5 AS is_weekend
+    (local_quarter // 4 + 3) % 7 >= 5 AS is_weekend,
+    item = chosen AS is_chosen
 FROM counted
 WHERE item IS NOT NULL

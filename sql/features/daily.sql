@@ -7,6 +7,7 @@
 --           ms_played                    milliseconds
 --           n_morning .. n_evening       card plays by local daypart; the others are at night
 --           n_weekend                    card plays on a local Saturday or Sunday
+--           n_chosen                     card plays in which the item itself was put on
 --           first_at, last_at            UTC time of the first and last card play of that day
 --           duration_ms, heard_ms        milliseconds of the contents whose duration is known, and what was heard
 --                                        of them, each play up to the duration
@@ -40,6 +41,7 @@ summed AS (
         sum_no_overflow(ms_played) AS ms_played,
         CAST(sum_no_overflow(by_daypart) AS BIGINT) AS by_daypart,
         count(*) FILTER (is_weekend) AS n_weekend,
+        count(*) FILTER (is_chosen) AS n_chosen,
         min(started_at) AS first_at,
         max(started_at) AS last_at,
         coalesce(sum_no_overflow(duration_ms), 0) AS duration_ms,
@@ -59,6 +61,7 @@ SELECT
     CAST(by_daypart // 2097152 % 2097152 AS INTEGER) AS n_afternoon,
     CAST(by_daypart // 4398046511104 AS INTEGER) AS n_evening,
     CAST(n_weekend AS INTEGER) AS n_weekend,
+    CAST(n_chosen AS INTEGER) AS n_chosen,
     first_at,
     last_at,
     CAST(duration_ms AS BIGINT) AS duration_ms,

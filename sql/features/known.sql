@@ -14,10 +14,10 @@ WITH rest AS (
 
 SELECT
     listener, item, day, n_plays, ms_played, n_morning, n_afternoon, n_evening, n_weekend,
-    first_at, last_at, duration_ms, heard_ms
+    n_chosen, first_at, last_at, duration_ms, heard_ms
 FROM daily_main
 UNION ALL
 SELECT
     listener, item, day, n_plays, ms_played, n_morning, n_afternoon, n_evening, n_weekend,
-    first_at, last_at, duration_ms, heard_ms
+    n_chosen, first_at, last_at, duration_ms, heard_ms
 FROM rest

@@ -8,6 +8,7 @@
 --           decay_1d .. decay_60d              card plays, halved every 1, 3, 7, 14, 60 days
 --           activation                         ACT-R base-level activation ln(sum n (age - 0.5)^-0.5), age in days
 --           n_night .. n_evening, n_weekend    card plays by local daypart, on weekends
+--           n_chosen                           card plays in which the item itself was put on, see card.sql
 --           n_same_weekday                     card plays on the weekday of as_of
 --           n_weekdays                         weekdays (UTC, 0 to 7) with a card play in the last 56 days
 --           streak_days                        consecutive days with a card play, up to the last such day, within the
@@ -46,6 +47,7 @@ SELECT
     n_afternoon,
     n_evening,
     n_weekend,
+    n_chosen,
     n_same_weekday,
     -- Eight weeks laid over one another.
     CAST(bit_count((

@@ -163,7 +163,42 @@ def test_the_fit_does_not_depend_on_shards(shard: Shard, tmp_path: Path) -> None
     parts = [load_shard(info, shard.catalog, low, low + 20) for low in (0, 20, 40, 60, 80)]
     whole = make_source("starts").fit(fit_data(shard.catalog, shard))
     pieces = make_source("starts").fit(fit_data(shard.catalog, *parts))
-    np.testing.assert_array_equal(whole.factors_, pieces.factors_)  # type: ignore[attr-defined]
+    assert_same_members(whole, pieces)
+
+
+def assert_same_members(left: Any, right: Any) -> None:
+    assert len(left.members_) == len(right.members_) > 1
+    for one, other in zip(left.members_, right.members_, strict=True):
+        np.testing.assert_array_equal(one.factors, other.factors)
+        np.testing.assert_array_equal(one.popularity.log_chance, other.popularity.log_chance)
+        np.testing.assert_array_equal(one.popularity.due, other.popularity.due)
+
+
+def test_the_fit_does_not_depend_on_threads(shard: Shard) -> None:
+    one, two = (
+        make_source("starts").fit(fit_data(shard.catalog, shard, n_threads=n)) for n in (1, 2)
+    )
+    assert_same_members(one, two)
+
+
+def test_members_differ_and_a_score_is_their_mean(shard: Shard) -> None:
+    source: Any = make_source("starts").fit(fit_data(shard.catalog, shard))
+    everybody, members = scores(source, shard, 1), source.members_
+    alone = []
+    for member in members:
+        source.members_ = (member,)
+        alone.append(scores(source, shard, 1))
+    assert alone[0] != alone[1]
+    mean = {show: float(np.mean([found[show] for found in alone])) for show in everybody}
+    assert everybody == pytest.approx(mean, abs=1e-5)
+
+
+def test_what_was_put_on_counts_and_what_only_came_along_counts_little(shard: Shard) -> None:
+    source = make_source("starts").fit(fit_data(shard.catalog, shard))
+    along = {**shard.pair_columns, "n_chosen": np.zeros_like(shard.pair_columns["n_chosen"])}
+    passive = replace(shard, pair_columns=along)
+    chosen, less = (lean(scores(source, s, 1), group_of(1)) for s in (shard, passive))
+    assert chosen > less + 0.3
 
 
 def test_markets_are_known_by_name(shard: Shard) -> None:

@@ -21,7 +21,7 @@ FILES = sorted(p.stem for p in Path(str(resource("sql/features"))).glob("*.sql")
 
 _COUNTS = (
     "n_plays INTEGER, ms_played BIGINT, n_morning INTEGER, n_afternoon INTEGER, n_evening INTEGER, "
-    " n_weekend INTEGER, first_at TIMESTAMP, last_at TIMESTAMP, "
+    " n_weekend INTEGER, n_chosen INTEGER, first_at TIMESTAMP, last_at TIMESTAMP, "
     "duration_ms BIGINT, heard_ms BIGINT"
 )
 _MARKET = (
@@ -40,7 +40,8 @@ TABLES = {
     "signup_picks": "listener INTEGER, item INTEGER, picked_at TIMESTAMP",
     "availability": "item INTEGER, market VARCHAR, starts_at TIMESTAMP, ends_at TIMESTAMP",
     "card": "listener INTEGER, item INTEGER, started_at TIMESTAMP, ms_played INTEGER, "
-    "arrived_at TIMESTAMP, duration_ms INTEGER, day DATE, daypart TINYINT, is_weekend BOOLEAN",
+    "arrived_at TIMESTAMP, duration_ms INTEGER, day DATE, daypart TINYINT, is_weekend BOOLEAN, "
+    "is_chosen BOOLEAN",
     "daily_main": f"listener INTEGER, item INTEGER, day DATE, late_at TIMESTAMP, {_COUNTS}",
     "daily_rest": f"listener INTEGER, item INTEGER, day DATE, late_at TIMESTAMP, {_COUNTS}",
     "daily_more": f"listener INTEGER, item INTEGER, day DATE, late_at TIMESTAMP, {_COUNTS}",

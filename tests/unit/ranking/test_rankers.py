@@ -6,7 +6,7 @@ import lightgbm
 import numpy as np
 import pytest
 
-from homerec.errors import ArtifactError
+from homerec.errors import ArtifactError, SettingsError, TrainingError
 from homerec.ranking.boosting import BoostingRanker
 from homerec.ranking.listwise import LambdaRanker
 from homerec.ranking.logistic import LogisticRanker
@@ -123,6 +123,46 @@ def test_threads_change_no_bit_of_lambdarank(monkeypatch: pytest.MonkeyPatch) ->
         # In 64 bits, where the order of a sum shows.
         scores.append(ranker.booster_.predict(features))
     np.testing.assert_array_equal(scores[1], scores[0])
+
+
+def lists_with_a_base() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A log chance, and a property that it does not know of; lists of twenty."""
+    rng = np.random.default_rng(8)
+    chance, property_ = rng.normal(size=(2, 8_000)).astype(np.float32)
+    luck = rng.gumbel(size=8_000)
+    odds = (2 * chance + (property_ > 1) * 1.5 + luck).reshape(-1, 20)
+    labels = (odds >= np.sort(odds, axis=1)[:, -2:-1]).ravel().astype(np.float32)
+    return np.stack([property_, 2 * chance], axis=1), labels, np.repeat(np.arange(400), 20)
+
+
+def test_trees_begin_from_the_base_and_correct_it(tmp_path: Path) -> None:
+    features, labels, groups = lists_with_a_base()
+    ranker = LambdaRanker(base="chance", max_iter=20).read(["property", "chance"])
+    ranker.fit(features, labels, groups)
+    # Between two bins of the trees the base still tells pairs apart, one for one.
+    asked = np.array([[0, 0.3], [0, 0.3001], [2, 0.3]], dtype=np.float32)
+    low, high, better = ranker.score(asked)
+    assert high - low == pytest.approx(0.0001, rel=0.05)
+    assert better > low + 0.2
+    ranker.save(tmp_path)
+    again = LambdaRanker(base="chance").read(["property", "chance"]).load(tmp_path)
+    np.testing.assert_array_equal(again.score(asked), ranker.score(asked))
+
+
+def test_a_pair_without_a_base_comes_last() -> None:
+    features, labels, groups = lists_with_a_base()
+    ranker = LambdaRanker(base="chance", max_iter=5).read(["property", "chance"])
+    scores = ranker.fit(features, labels, groups).score
+    worst = scores(np.array([[0, features[:, 1].min()]], dtype=np.float32))
+    assert scores(np.array([[2, np.nan]], dtype=np.float32)) < worst
+
+
+def test_a_base_must_be_a_feature_and_be_found_before_it_is_read() -> None:
+    features, labels, groups = lists_with_a_base()
+    with pytest.raises(SettingsError, match=r"begins with the feature luck.*reads property, ch"):
+        LambdaRanker(base="luck").read(["property", "chance"])
+    with pytest.raises(TrainingError, match="Call read first"):
+        LambdaRanker(base="chance").fit(features, labels, groups)
 
 
 @pytest.mark.parametrize("content", [None, "no trees"])

@@ -62,6 +62,10 @@ class ArtifactError(HomerecError, ValueError):
     """A saved model is incomplete, altered, or was written by an incompatible version."""
 
 
+class OutdatedArtifactError(ArtifactError):
+    """A saved model is whole, but was written by a version that learned something else."""
+
+
 class UnknownModel(HomerecError, KeyError):
     """No model of that name."""
 

@@ -31,7 +31,7 @@ from homerec.candidates.starts_folding import Doubles, Integers, Support, Vector
 from homerec.candidates.starts_popularity import Popularity, measure
 from homerec.candidates.topk import dot_pairs, top_k
 from homerec.columns import ITEM_TYPES
-from homerec.errors import TrainingError
+from homerec.errors import OutdatedArtifactError, TrainingError
 from homerec.features.tables import Catalog, Floats, Keys, Rows, Shard, find
 
 _MIN_ITEMS: Final = 2
@@ -287,8 +287,20 @@ class StartsSource(CandidateSource):
         )
 
     def load(self, folder: Path) -> Self:
-        """Read the items' side."""
-        with np.load(folder / f"{self.name}.npz", allow_pickle=False) as arrays:
+        """Read the items' side.
+
+        Raises
+        ------
+        OutdatedArtifactError
+            It was written before popularity was learned.
+        """
+        path = folder / f"{self.name}.npz"
+        with np.load(path, allow_pickle=False) as arrays:
+            if "due" not in arrays.files:
+                raise OutdatedArtifactError(
+                    f"{path} is of an older homerec, which did not learn how popular items are. "
+                    "Train the model again (homerec train), or use the version that wrote it."
+                )
             self.item_keys_ = arrays["item_keys"]
             self.members_ = tuple(
                 Member(factors, of_attributes, support_weight, Popularity(log_chance, due))

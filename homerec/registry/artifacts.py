@@ -43,7 +43,7 @@ REQUIRED: Final = (
     "parameters",
 )
 
-_FORMAT: Final = 2
+_FORMAT: Final = 1
 
 
 @dataclass(frozen=True)

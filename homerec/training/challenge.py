@@ -12,7 +12,7 @@ import numpy as np
 
 from homerec import __version__
 from homerec.drift.measure import freeze_all
-from homerec.errors import ArtifactError, EmptyInput, TrainingError
+from homerec.errors import ArtifactError, EmptyInput, OutdatedArtifactError, TrainingError
 from homerec.features.assembly import Pairs
 from homerec.features.snapshot import ensure_snapshot, sql_checksum
 from homerec.features.tables import Floats, Rows, Shard
@@ -117,11 +117,11 @@ def make_challenger(
     )
     model, learned = fit_model(settings, spec, plan, progress)
     store = open_registry(settings)
-    rivals = _rivals(store, name)
+    rivals = _rivals(store, name, progress)
     contenders: dict[str, Contender] = {
         "challenger": contender(model),
         "baseline": lambda shard, rows: baseline_pairs(spec, shard, rows),
-        **{rival.name: contender(load_fitted(rival.manifest())) for rival in rivals},
+        **{rival.name: contender(fitted) for rival, fitted in rivals},
     }
     progress(f"train {name}: evaluating on {labels.start} to {labels.end}")
     size = settings.shard_listeners
@@ -143,10 +143,10 @@ def make_challenger(
         plan.gate_date,
         equal,
         metrics,
-        [rival.version for rival in rivals],
+        [rival.version for rival, _ in rivals],
     )
     numbers = [version.version, None, *challenge.rivals]
-    ends = [plan.labels_end, None, *(rival.labels_end for rival in rivals)]
+    ends = [plan.labels_end, None, *(rival.labels_end for rival, _ in rivals)]
     evaluations = [
         _evaluation(result, spec, number, end)
         for result, number, end in zip(results, numbers, ends, strict=True)
@@ -247,13 +247,25 @@ def contender(model: FittedModel) -> Contender:
     return ranked
 
 
-def _rivals(store: Registry, name: str) -> list[Version]:
-    """Return the champion first, then the best past one, both fit to be compared."""
+def _rivals(store: Registry, name: str, progress: Progress) -> list[tuple[Version, FittedModel]]:
+    """Return the champion first, then the best past one, both fit to be compared.
+
+    A champion that this homerec can no longer run is none: it cannot serve a night either, and
+    must not keep the model from being trained again. A damaged one can be restored, and fails.
+    """
     champion = store.champion(name)
     if champion is None:
         return []
     past = store.best_of_last(name, days=90)
-    return [champion] if past is None else [champion, past]
+    rivals: list[tuple[Version, FittedModel]] = []
+    for version in [champion] if past is None else [champion, past]:
+        try:
+            rivals.append((version, load_fitted(version.manifest())))
+        except OutdatedArtifactError as error:
+            progress(f"train {name}: {version.name} is not compared. {error}")
+            if version is champion:
+                return []
+    return rivals
 
 
 def _save(

@@ -12,6 +12,7 @@ from scipy import optimize, sparse
 from homerec.candidates.base import Query
 from homerec.candidates.starts_fitting import Chooser
 from homerec.candidates.starts_folding import Support, Vectors, fold
+from homerec.errors import OutdatedArtifactError
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import Shard, find, load_catalog, load_shard
 from homerec.settings import Settings
@@ -179,6 +180,16 @@ def test_the_fit_does_not_depend_on_threads(shard: Shard) -> None:
         make_source("starts").fit(fit_data(shard.catalog, shard, n_threads=n)) for n in (1, 2)
     )
     assert_same_members(one, two)
+
+
+def test_a_file_of_an_older_homerec_says_so(shard: Shard, tmp_path: Path) -> None:
+    make_source("starts").fit(fit_data(shard.catalog, shard)).save(tmp_path)
+    path = tmp_path / "starts.npz"
+    with np.load(path) as arrays:
+        old = {name: values for name, values in arrays.items() if name != "due"}
+    np.savez(path, **old)  # type: ignore[arg-type]
+    with pytest.raises(OutdatedArtifactError, match=r"starts\.npz is of an older homerec.*Train"):
+        make_source("starts").load(tmp_path)
 
 
 def test_members_differ_and_a_score_is_their_mean(shard: Shard) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from homerec.errors import ArtifactError, OutdatedArtifactError
 from homerec.models.fitted import FittedModel, baseline_pairs
 from homerec.registry.gate import Evaluation, Thresholds, judge
 from homerec.registry.verdict import Verdict
@@ -104,3 +105,46 @@ def test_the_saved_artifact_is_tried_on_the_first_shard_that_has_somebody(
     for saved, equal in ((model, True), (replace(model, ranker=flipped), False)):
         monkeypatch.setattr(challenge, "load_folder", lambda folder, values, s=saved: s)
         assert challenge._round_trip_equal(tmp_path, model, view) is equal
+
+
+def rivals_of(
+    monkeypatch: pytest.MonkeyPatch, faults: dict[str, Exception]
+) -> tuple[list[str], list[str]]:
+    """Names of those who are compared, and what was said, where versions fail to load."""
+
+    def load(manifest: str) -> str:
+        if manifest in faults:
+            raise faults[manifest]
+        return f"fitted {manifest}"
+
+    def version(name: str) -> Any:
+        return SimpleNamespace(name=name, manifest=lambda: name)
+
+    store: Any = SimpleNamespace(
+        champion=lambda _: version("podcasts v3"),
+        best_of_last=lambda _, days: version("podcasts v2"),
+    )
+    monkeypatch.setattr(challenge, "load_fitted", load)
+    said: list[str] = []
+    found = challenge._rivals(store, "podcasts", said.append)
+    assert [fitted for _, fitted in found] == [f"fitted {one.name}" for one, _ in found]
+    return [one.name for one, _ in found], said
+
+
+def test_versions_of_an_older_homerec_are_not_compared_and_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old = OutdatedArtifactError("Train the model again.")
+    assert rivals_of(monkeypatch, {}) == (["podcasts v3", "podcasts v2"], [])
+    compared, said = rivals_of(monkeypatch, {"podcasts v2": old})
+    assert compared == ["podcasts v3"]
+    assert said == ["train podcasts: podcasts v2 is not compared. Train the model again."]
+    # Nobody stands in for a champion.
+    compared, said = rivals_of(monkeypatch, {"podcasts v3": old})
+    assert compared == []
+    assert "podcasts v3 is not compared" in said[0]
+
+
+def test_a_damaged_champion_stops_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ArtifactError, match="altered"):
+        rivals_of(monkeypatch, {"podcasts v3": ArtifactError("altered")})

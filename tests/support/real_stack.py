@@ -35,8 +35,8 @@ T = TypeVar("T")
 #: Settings under which podcasts still beats its baseline, by far less than it could.
 WEAK: Final = """
 [models.podcasts.ranker_parameters]
-max_iter = 8
-max_leaf_nodes = 3
+max_iter = 2
+max_leaf_nodes = 2
 """
 
 

@@ -121,7 +121,7 @@ class StartsSource(CandidateSource):
         recent_days: int = 28,
         min_listeners: int = 3,
         max_items: int = 10_000,
-        max_listeners: int = 20_000,
+        max_listeners: int = 10_000,
         max_support: int = 512,
         max_tags: int = 64,
     ) -> None:

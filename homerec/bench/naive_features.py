@@ -155,7 +155,9 @@ def _plays(
         plays = plays.merge(contents, on="content", how="left")
     plays["heard_ms"] = plays[["ms_played", "duration_ms"]].min(axis=1, skipna=False)
     plays["day"] = plays["started_at"].dt.floor("D")
-    plays["chosen"] = plays[["context", "artist", "album", "show"]].bfill(axis=1).iloc[:, 0]
+    plays["chosen"] = plays["context"]
+    for column in ("artist", "album", "show"):
+        plays["chosen"] = plays["chosen"].fillna(plays[column])
     utc = plays["started_at"].dt.tz_localize("UTC")
     local = pd.concat(
         [

@@ -15,7 +15,7 @@ Agarwal, Chen 2009, Regression-based latent factor models (factors around what a
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar, Final, Self
@@ -28,7 +28,13 @@ from threadpoolctl import threadpool_limits
 from homerec.candidates.base import CandidateSource, FitData, Prepared, Query, Reasons, Top
 from homerec.candidates.starts_fitting import Attributes, Chooser, chances, common, fit_items
 from homerec.candidates.starts_folding import Doubles, Integers, Support, Vectors, fold
-from homerec.candidates.starts_popularity import Popularity, measure
+from homerec.candidates.starts_popularity import (
+    Popularity,
+    by_starts_alone,
+    exposures,
+    measure,
+    recent_starts,
+)
 from homerec.candidates.topk import dot_pairs, top_k
 from homerec.columns import ITEM_TYPES
 from homerec.errors import OutdatedArtifactError, TrainingError
@@ -38,12 +44,8 @@ _MIN_ITEMS: Final = 2
 _WEIGHTS: Final = {"artist": 1.0, "album": 1.0, "playlist": 1.0, "show": 1.0}
 #: Who plays a playlist has not chosen the artists of its tracks: weak evidence of taste.
 _PASSIVE_WEIGHTS: Final = {"artist": 0.1}
-#: Newton steps at night; two more change an average of members by less than their differences.
+#: Newton steps at night: enough to come within .02 of the maximum, in the mean of squares.
 _STEPS: Final = 4
-#: Starts elsewhere against those in the market, and starts that every item is given.
-_ELSEWHERE: Final = 0.05
-_PRIOR_STARTS: Final = 0.5
-_MIN_AGE_DAYS: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -327,7 +329,12 @@ class StartsSource(CandidateSource):
 
     def _vectors(self) -> list[Vectors]:
         """Items as each member has them."""
-        return [self._attributes.vectors(m.factors, self._shares) for m in self.members_]
+        return self._of_each([m.factors for m in self.members_], self._shares)
+
+    def _of_each(self, factors: list[Doubles], shares: Doubles) -> list[Vectors]:
+        """Vectors of the same items by the factors of each member: only those differ."""
+        first = self._attributes.vectors(factors[0], shares)
+        return [replace(first, factors=own) for own in factors]
 
     def _support(self, member: Member, vectors: Vectors) -> Support:
         chooser = self._chooser
@@ -397,13 +404,24 @@ class StartsSource(CandidateSource):
         # A pick is a start beyond doubt.
         weight = np.concatenate([played, np.ones(len(shard.pick_item))])
         listener = np.concatenate([shard.pair_listener, shard.pick_listener])
-        return _weighed(shard, items, listener, np.append(shard.pair_item, shard.pick_item), weight)
+        item = np.concatenate([shard.pair_item, shard.pick_item])
+        column = np.full(len(shard.catalog.items) + 1, -1, dtype=np.int64)
+        column[items] = np.arange(len(items))
+        column[-1] = -1
+        kept = (column[item] >= 0) & (weight > 0)
+        matrix = sparse.csr_matrix(
+            (weight[kept], (listener[kept], column[item[kept]])),
+            shape=(shard.n_listeners, len(items)),
+        )
+        matrix.sum_duplicates()
+        np.minimum(matrix.data, 1.0, out=matrix.data)
+        return matrix
 
     def _recent(self, shard: Shard, items: Rows) -> sparse.csr_matrix:
-        """1 for each start of the last days, csr_matrix float64 (n, len(items))."""
+        """1 for each start of the last days, csr_matrix float32 (n, len(items))."""
         days = shard.pair_columns["days_since_first"]
-        weight = (days <= self.parameters["recent_days"]).astype(np.float64)
-        return _weighed(shard, items, shard.pair_listener, shard.pair_item, weight)
+        recent = days <= self.parameters["recent_days"]
+        return shard.matrix(np.ones_like(days), recent)[:, items]
 
     def _known_markets(self, catalog: Catalog) -> Integers:
         """Look up a catalog's markets in the fit, int64; -1 for one that it did not know."""
@@ -422,12 +440,11 @@ class StartsSource(CandidateSource):
         catalog = query.shard.catalog
         shares = self._attributes.shares(catalog, query.items)
         at = self._fitted(catalog.items[query.items])
-        parts = []
-        for member in self.members_:
-            factors = shares @ member.of_attributes
-            factors[at >= 0] = member.factors[at[at >= 0]]
-            parts.append(self._attributes.vectors(factors, shares).dense())
-        return (np.hstack(parts) / len(parts)).astype(np.float32)
+        factors = [shares @ m.of_attributes for m in self.members_]
+        for own, member in zip(factors, self.members_, strict=True):
+            own[at >= 0] = member.factors[at[at >= 0]]
+        wide = np.hstack([vectors.dense() for vectors in self._of_each(factors, shares)])
+        return (wide / len(factors)).astype(np.float32)
 
     def _fitted(self, keys: Keys) -> Integers:
         """Positions of item keys in the fit, int64; -1 for an item without factors of its own."""
@@ -438,22 +455,11 @@ class StartsSource(CandidateSource):
     def _present(self, query: Query) -> Floats:
         """Log of what the markets start at present, float32 (n_markets, len(query.items))."""
         catalog, items = query.shard.catalog, query.items
-        column = f"n_starts_{self.parameters['recent_days']}d"
-        starts = np.zeros((len(catalog.markets), len(items)))
-        for market in range(len(catalog.markets)):
-            starts[market] = catalog.market_column(column, items, np.full(len(items), market))
-        exposure = self._exposure(catalog, items)
-        out = np.zeros_like(starts)
-        for kind in np.unique(catalog.types[items]):
-            own = catalog.types[items] == kind
-            here = starts[:, own] / exposure[own]
-            everywhere = here.sum(axis=0) + _PRIOR_STARTS
-            total = np.maximum(here.sum(axis=1, keepdims=True), 1.0)
-            here = here + _ELSEWHERE * everywhere * total / everywhere.sum()
-            out[:, own] = np.log(here / here.sum(axis=1, keepdims=True))
+        days = self.parameters["recent_days"]
+        starts, exposure = recent_starts(catalog, items, days), exposures(catalog, items, days)
+        out = by_starts_alone(starts, exposure, catalog.types[items])
         at = self._fitted(catalog.items[items])
         fitted = at >= 0
-        # Items that are newer than the fit have only their starts to speak for them.
         at, number = at[fitted], self._known_markets(catalog)
         out[:, fitted] = np.mean(
             [
@@ -465,30 +471,6 @@ class StartsSource(CandidateSource):
             axis=0,
         )
         return out.astype(np.float32)
-
-    def _exposure(self, catalog: Catalog, items: Rows) -> Doubles:
-        """Share of the last days in which items were there, float64 (len(items),)."""
-        age = catalog.columns["age_days"][items].astype(np.float64)
-        # Of an item of some hours nobody knows yet how it does on a whole day.
-        age = np.where(np.isnan(age), np.inf, np.maximum(age, _MIN_AGE_DAYS))
-        recent: int = self.parameters["recent_days"]
-        return np.asarray(np.minimum(age, recent) / recent)
-
-
-def _weighed(
-    shard: Shard, items: Rows, listener: Rows, item: Rows, weight: Doubles
-) -> sparse.csr_matrix:
-    """Weights of pairs of listener and catalog row, 1 at most, by position in ``items``."""
-    column = np.full(len(shard.catalog.items), -1, dtype=np.int64)
-    column[items] = np.arange(len(items))
-    kept = (column[item] >= 0) & (weight > 0)
-    matrix = sparse.csr_matrix(
-        (weight[kept], (listener[kept], column[item[kept]])),
-        shape=(shard.n_listeners, len(items)),
-    )
-    matrix.sum_duplicates()
-    np.minimum(matrix.data, 1.0, out=matrix.data)
-    return matrix
 
 
 class PreparedStarts(Prepared):

@@ -11,13 +11,20 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from homerec.candidates.starts_folding import Doubles, Integers, Vectors
+from homerec.features.tables import Catalog, Rows
 
 #: Starts that are added to both sides of the ratios: of an item anywhere, and in one market.
 _ANYWHERE: Final = 5.0
 _HERE: Final = 10.0
+#: Without a fit: starts elsewhere against those in the market, and starts every item is given.
+_ELSEWHERE: Final = 0.05
+_PRIOR_STARTS: Final = 0.5
+#: Of an item of some hours nobody knows yet how it does on a whole day.
+_MIN_AGE_DAYS: Final = 2.0
 #: Listeners at a time.
 _BLOCK: Final = 512
 
@@ -123,3 +130,44 @@ def measure(
             due[market] += odds[markets[rows] == market].sum(axis=0)
     due[-1] = due[:-1].sum(axis=0)
     return Popularity(log_chance, due)
+
+
+def recent_starts(catalog: Catalog, items: Rows, days: int) -> Doubles:
+    """Return the starts of the last 7 or 28 days by market, float64 (n_markets, len(items))."""
+    column, starts = f"n_starts_{days}d", np.zeros((len(catalog.markets), len(items)))
+    for market in range(len(catalog.markets)):
+        starts[market] = catalog.market_column(column, items, np.full(len(items), market))
+    return starts
+
+
+def exposures(catalog: Catalog, items: Rows, days: int) -> Doubles:
+    """Share of the last days in which items were there, float64 (len(items),)."""
+    age = catalog.columns["age_days"][items].astype(np.float64)
+    age = np.where(np.isnan(age), np.inf, np.maximum(age, _MIN_AGE_DAYS))
+    return np.asarray(np.minimum(age, days) / days)
+
+
+def by_starts_alone(starts: Doubles, exposure: Doubles, types: npt.NDArray[np.integer]) -> Doubles:
+    """Tell logs of chances where there is no fit: of newer items, starts are all there is.
+
+    Parameters
+    ----------
+    starts : float64 (n, k)
+        Starts of the last days of k items in n markets.
+    exposure : float64 (k,)
+    types : integer (k,)
+
+    Returns
+    -------
+    float64 (n, k)
+        Chances sum to 1 within a type.
+    """
+    out = np.zeros_like(starts)
+    for kind in np.unique(types):
+        own = types == kind
+        here = starts[:, own] / exposure[own]
+        everywhere = here.sum(axis=0) + _PRIOR_STARTS
+        total = np.maximum(here.sum(axis=1, keepdims=True), 1.0)
+        here = here + _ELSEWHERE * everywhere * total / everywhere.sum()
+        out[:, own] = np.log(here / here.sum(axis=1, keepdims=True))
+    return out

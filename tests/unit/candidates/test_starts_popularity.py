@@ -1,11 +1,19 @@
 """What is popular at present, where recent starts alone would tell something else."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import sparse
 
 from homerec.candidates.starts_folding import Vectors
-from homerec.candidates.starts_popularity import Popularity, measure
+from homerec.candidates.starts_popularity import (
+    Popularity,
+    by_starts_alone,
+    exposures,
+    measure,
+)
 
 N_ITEMS, N_LISTENERS, SHOWN = 8, 4_000, np.arange(8)
 ONE_TYPE = np.zeros(N_ITEMS, np.int64)
@@ -109,3 +117,19 @@ def test_a_market_that_is_not_known_or_was_silent_is_read_from_all_markets() -> 
     np.testing.assert_allclose(unknown, quiet)
     none = found.at_present(np.zeros((2, N_ITEMS)), THERE_ALL_DAYS, SHOWN, ONE_TYPE, np.arange(2))
     np.testing.assert_allclose(none, found.log_chance[:2])
+
+
+def test_an_item_was_there_since_its_release_but_is_not_judged_by_hours() -> None:
+    ages = np.array([0.1, 7.0, 500.0, np.nan], np.float32)
+    catalog: Any = SimpleNamespace(columns={"age_days": ages})
+    assert exposures(catalog, np.arange(4), 28) == pytest.approx([2 / 28, 0.25, 1, 1])
+
+
+def test_without_a_fit_starts_a_day_decide_within_the_type() -> None:
+    starts = np.array([[10.0, 40.0, 5.0, 5.0], [0.0, 0.0, 8.0, 8.0]])
+    types = np.array([1, 1, 2, 2])
+    chance = np.exp(by_starts_alone(starts, np.array([0.25, 1.0, 1.0, 1.0]), types))
+    np.testing.assert_allclose([chance[:, :2].sum(axis=1), chance[:, 2:].sum(axis=1)], 1.0)
+    assert chance[0, 0] == pytest.approx(chance[0, 1])
+    # A market that started nothing of a type follows the others.
+    assert chance[1, :2] == pytest.approx([0.5, 0.5])

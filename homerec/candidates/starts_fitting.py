@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from homerec.candidates.starts_folding import Doubles, Integers, Support, Vectors, fold
-from homerec.features.tables import Catalog, Rows
+from homerec.features.tables import Catalog, Floats, Rows
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,8 @@ _PRIOR_STARTS: Final = 0.04
 _BIAS_PRECISION: Final = 1.0
 #: Penalty of the attributes' factors, in items.
 _RIDGE: Final = 1.0
-_BLOCK: Final = 512
+#: Items at a time: their expected starts of all listeners stay in the cache.
+_BLOCK: Final = 64
 
 
 @dataclass(frozen=True)
@@ -171,38 +173,105 @@ def fit_items(
     ----------
     Canny 2004, GaP: a factor model for discrete data (alternating Poisson fits).
     """
+    order = np.argsort(markets, kind="stable")
+    started, markets = started[order], markets[order]
     m, listener_of = started.shape[1], started.T.tocsr()
+    amount = np.asarray((started @ _one_hot(types)).todense())
     of_attributes = 0.5 * rng.standard_normal((shares.shape[1], k))
     factors = shares @ of_attributes + 0.1 * rng.standard_normal((m, k))
     bias = np.zeros(m)
     x = np.zeros((started.shape[0], k + len(attributes)))
     ridge = shares.T @ shares + _RIDGE * np.eye(shares.shape[1])
+    prior = np.array([_BIAS_PRECISION, *[precision] * k])
     for number in range(iterations):
         vectors = attributes.vectors(factors, shares)
         chosen = support.of(vectors, chance, bias)
         x = fold(started, types, vectors, chosen, markets, begin=x, steps=2 if number else 6)
-        expected = _scale(started, types, chosen, markets, x)
-        middle = shares @ of_attributes
         tilted = np.hstack([np.ones((len(x), 1)), x[:, :k]])
-        square = (tilted[:, :, None] * tilted[:, None, :]).reshape(len(x), -1)
-        wide = vectors.dense()
-        for start in range(0, m, _BLOCK):
-            at = slice(start, min(start + _BLOCK, m))
-            mean = np.exp(wide[at] @ x.T + bias[at, None]) * chance[:, at][markets].T
-            mean *= expected[:, types[at]].T
-            gradient = listener_of[at] @ tilted - mean @ tilted
-            gradient[:, 0] -= _BIAS_PRECISION * bias[at]
-            gradient[:, 1:] -= precision * (factors[at] - middle[at])
-            hessian = (mean @ square).reshape(-1, k + 1, k + 1)
-            hessian += np.diag([_BIAS_PRECISION, *[precision] * k])
-            step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
-            # Far from the maximum a whole step may lead away from it.
-            step *= np.minimum(1.0, 2.0 / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-9))
-            bias[at] += step[:, 0]
-            factors[at] += step[:, 1:]
+        scale = _log_scale(amount, chosen, markets, x)
+        products = _expected(vectors, np.log(chance) + bias, types, x, scale, markets, tilted)
+        gradient = listener_of @ tilted - products[:, 0]
+        gradient -= prior * np.column_stack([bias, factors - shares @ of_attributes])
+        step = np.linalg.solve(products + np.diag(prior), gradient[:, :, None])[:, :, 0]
+        # Far from the maximum a whole step may lead away from it.
+        step *= np.minimum(1.0, 2.0 / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-9))
+        bias += step[:, 0]
+        factors += step[:, 1:]
         of_attributes[:] = np.linalg.solve(ridge, shares.T @ factors)
         logger.debug("starts: iteration %d of %d", number + 1, iterations)
-    return Fitted(factors, bias, of_attributes, x)
+    places = np.empty_like(x)
+    places[order] = x
+    return Fitted(factors, bias, of_attributes, places)
+
+
+def _one_hot(types: Integers) -> sparse.csr_matrix:
+    """Type of each item as a matrix, csr_matrix float64 (m, n_types)."""
+    return sparse.csr_matrix((np.ones(len(types)), (np.arange(len(types)), types)))
+
+
+def _expected(
+    vectors: Vectors,
+    log_chance: Doubles,
+    types: Integers,
+    x: Doubles,
+    scale: Floats,
+    markets: Integers,
+    tilted: Doubles,
+) -> Doubles:
+    """Sum t t' over listeners, by how many starts of each item are expected of each.
+
+    Single precision is enough: a sum is compared with a count of starts.
+
+    Parameters
+    ----------
+    vectors : Vectors
+        Of m items.
+    log_chance : float64 (n_markets + 1, m)
+    types : int64 (m,)
+    x : float64 (n, width)
+    scale : float32 (n, n_types)
+        From :func:`_log_scale`.
+    markets : int64 (n,)
+        Ascending.
+    tilted : float64 (n, k + 1)
+        The t of each listener: 1, then what of x is learned.
+
+    Returns
+    -------
+    float64 (m, k + 1, k + 1)
+        Symmetric; the first row is the sum of t.
+    """
+    upper = np.triu_indices(tilted.shape[1])
+    square = (tilted[:, upper[0]] * tilted[:, upper[1]]).astype(np.float32)
+    across = np.ascontiguousarray(x.T, dtype=np.float32)
+    of_type = np.ascontiguousarray(scale.T)
+    wide, log_chance = vectors.dense().astype(np.float32), log_chance.astype(np.float32)
+    cuts = np.searchsorted(markets, np.arange(len(log_chance)))
+    m = len(wide)
+    out = np.empty((m, tilted.shape[1], tilted.shape[1]))
+    for start in range(0, m, _BLOCK):
+        at = slice(start, min(start + _BLOCK, m))
+        mean = wide[at] @ across
+        for market, (low, high) in enumerate(pairwise(cuts)):
+            mean[:, low:high] += log_chance[market, at, None]
+        mean += of_type[types[at]]
+        np.exp(mean, out=mean)
+        sums = mean @ square
+        out[at, upper[0], upper[1]] = sums
+        out[at, upper[1], upper[0]] = sums
+    return out
+
+
+def _log_scale(amount: Doubles, support: Support, markets: Integers, x: Doubles) -> Floats:
+    """Log of starts less log of the sum of chances, float32 (n, n_types); -inf without starts."""
+    out, across = np.empty(amount.shape, dtype=np.float32), x.astype(np.float32)
+    wide = support.vectors.dense().astype(np.float32)
+    log_weight = np.log(support.weight).astype(np.float32)
+    for kind, (low, high) in enumerate(pairwise(support.bounds)):
+        odds = np.exp(across @ wide[low:high].T + log_weight[markets, low:high])
+        with np.errstate(divide="ignore"):
+            out[:, kind] = np.log(amount[:, kind] / odds.sum(axis=1))
+    return out
 
 
 @dataclass(frozen=True)
@@ -261,23 +330,6 @@ class Chooser:
         return Support(
             vectors.take(at), self.bounds, chance[:, at] * np.exp(bias[at]) / self.inclusion
         )
-
-
-def _scale(
-    started: sparse.csr_matrix, types: Integers, support: Support, markets: Integers, x: Doubles
-) -> Doubles:
-    """Divide starts by the sum of chances, by listener and type, float64 (n, n_types)."""
-    n_types = len(support.bounds) - 1
-    amount = np.zeros((started.shape[0], n_types))
-    row = np.repeat(np.arange(started.shape[0]), np.diff(started.indptr))
-    np.add.at(amount, (row, types[started.indices]), started.data)
-    dense = support.vectors.dense()
-    for kind in range(n_types):
-        own = slice(support.bounds[kind], support.bounds[kind + 1])
-        wide = dense[own]
-        total = (np.exp(x @ wide.T) * support.weight[markets, own]).sum(axis=1)
-        amount[:, kind] /= total
-    return amount
 
 
 def common(names: Sequence[str], counts: npt.NDArray[np.floating], most: int) -> tuple[str, ...]:

@@ -12,13 +12,15 @@ import numpy.typing as npt
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from homerec.compiling import compiled, entry_point
+from homerec.compiling import compiled, compiled_adding_freely, entry_point
 
 Doubles = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 #: A step is cut to this length, in standard deviations of the prior.
 _LONGEST: Final = 1.5
+#: Chances of less than exp of it, of the largest, count as that.
+_LEAST: Final = -700.0
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,8 @@ def fold(
 
     With w_i the chance of item i in the listener's market and v_i its vector, a start of a type is
     drawn with probability w_i exp(x' v_i) / sum_j w_j exp(x' v_j) over the items of the type; x has
-    a standard normal prior. Steps are Newton's with the curvature taken at x = 0, which needs one
-    inverse a listener.
+    a standard normal prior. Steps are Newton's with the curvature taken at x = 0, which is
+    factored once a listener.
 
     Parameters
     ----------
@@ -144,9 +146,13 @@ def fold(
             amount,
             np.where(markets < 0, len(support.weight) - 1, markets).astype(np.int64),
             (np.ascontiguousarray(vectors.factors), vectors.attribute, vectors.strength),
-            (np.ascontiguousarray(others.factors.T), others.attribute, others.strength),
+            # Factor by factor and attribute by attribute, so that loops run along memory.
+            tuple(
+                np.ascontiguousarray(of.T)
+                for of in (others.factors, others.attribute, others.strength)
+            ),
             support.bounds,
-            support.weight,
+            np.log(support.weight),
             support.curvature(),
             steps,
             out,
@@ -155,13 +161,28 @@ def fold(
 
 
 @compiled
-def _curved(amount: Any, curvature: Any) -> Any:
-    """Inverse of the prior's and all types' curvature of one listener."""
+def _factored(amount: Any, curvature: Any) -> Any:
+    """Cholesky factor of the prior's and all types' curvature of one listener."""
     hessian = np.eye(curvature.shape[1])
     for kind in range(len(amount)):
         if amount[kind] > 0.0:
             hessian += amount[kind] * curvature[kind]
-    return np.linalg.inv(hessian)
+    return np.linalg.cholesky(hessian)
+
+
+@compiled
+def _solve(lower: Any, slope: Any) -> None:
+    """Solve lower lower' x = slope in place."""
+    n = len(slope)
+    for i in range(n):
+        total = slope[i]
+        for j in range(i):
+            total -= lower[i, j] * slope[j]
+        slope[i] = total / lower[i, i]
+    for i in range(n - 1, -1, -1):
+        slope[i] /= lower[i, i]
+        for j in range(i):
+            slope[j] -= lower[i, j] * slope[i]
 
 
 @compiled
@@ -175,56 +196,69 @@ def _evidence(out: Any, at: Any, amount: Any, factors: Any, attribute: Any, stre
             out[k + attribute[at[e], a]] += amount[e] * strength[at[e], a]
 
 
+@compiled_adding_freely
+def _shared_out(exponent: Any, amount: Any) -> None:
+    """Turn the exponents of a type's support into expected starts.
+
+    exp(y) is (exp(y / 1024))**1024, with a polynomial, several numbers at a time: to eleven digits
+    near the largest, to eight where y is -40.
+    """
+    largest = -np.inf
+    for s in range(len(exponent)):
+        largest = max(largest, exponent[s])
+    total = 0.0
+    for s in range(len(exponent)):
+        y = max(exponent[s] - largest, _LEAST) / 1024.0
+        power = 1.0 + y * (1.0 + y * (1 / 2 + y * (1 / 6 + y * (1 / 24 + y / 120))))
+        for _ in range(10):
+            power *= power
+        exponent[s] = power
+        total += power
+    share = amount / total
+    for s in range(len(exponent)):
+        exponent[s] *= share
+
+
 @compiled
-def _shared_out(chance: Any, amount: Any, bounds: Any, weight: Any) -> None:
-    """Turn exponents into the expected starts of each support item."""
+def _slope(
+    slope: Any, x: Any, fixed: Any, amount: Any, support: Any, bounds: Any, log_weight: Any
+) -> None:
+    """Write the gradient of the log posterior of one listener at x into ``slope``."""
+    factors, attribute, strength = support
+    k = factors.shape[0]
+    chance = np.dot(x[:k].copy(), factors) + log_weight
+    for a in range(len(attribute)):
+        for s in range(len(chance)):
+            chance[s] += x[k + attribute[a, s]] * strength[a, s]
     for kind in range(len(amount)):
-        low, high = bounds[kind], bounds[kind + 1]
-        if amount[kind] == 0.0:
-            chance[low:high] = 0.0
-            continue
-        largest, total = chance[low:high].max(), 0.0
-        for s in range(low, high):
-            chance[s] = weight[s] * np.exp(chance[s] - largest)
-            total += chance[s]
-        chance[low:high] *= amount[kind] / total
-
-
-@compiled
-def _slope(x: Any, fixed: Any, amount: Any, support: Any, bounds: Any, weight: Any) -> Any:
-    """Gradient of the log posterior of one listener at x."""
-    # The support's factors lie factor by factor, so that products run along memory.
-    across, attribute, strength = support
-    k = across.shape[0]
-    chance = np.dot(x[:k].copy(), across)
-    for s in range(len(chance)):
-        for a in range(attribute.shape[1]):
-            chance[s] += x[k + attribute[s, a]] * strength[s, a]
-    _shared_out(chance, amount, bounds, weight)
-    slope = fixed - x
-    slope[:k] -= np.dot(across, chance)
-    for s in range(len(chance)):
-        for a in range(attribute.shape[1]):
-            slope[k + attribute[s, a]] -= chance[s] * strength[s, a]
-    return slope
+        own = chance[bounds[kind] : bounds[kind + 1]]
+        if amount[kind] > 0.0:
+            _shared_out(own, amount[kind])
+        else:
+            own[:] = 0.0
+    slope[:] = fixed - x
+    slope[:k] -= np.dot(factors, chance)
+    for a in range(len(attribute)):
+        for s in range(len(chance)):
+            slope[k + attribute[a, s]] -= chance[s] * strength[a, s]
 
 
 @entry_point
 def _fold(
     indptr: Any, indices: Any, data: Any, amount: Any, markets: Any, items: Any, support: Any,
-    bounds: Any, weight: Any, curvature: Any, steps: int, out: Any,
+    bounds: Any, log_weight: Any, curvature: Any, steps: int, out: Any,
 ) -> None:  # fmt: skip
     factors, attribute, strength = items
-    fixed = np.zeros(out.shape[1])
+    fixed, step = np.zeros(out.shape[1]), np.zeros(out.shape[1])
     for i in range(len(out)):
         low, high = indptr[i], indptr[i + 1]
         if low == high:
             out[i] = 0.0
             continue
         _evidence(fixed, indices[low:high], data[low:high], factors, attribute, strength)
-        inverse = _curved(amount[i], curvature[markets[i]])
+        lower = _factored(amount[i], curvature[markets[i]])
         for _ in range(steps):
-            step = _slope(out[i], fixed, amount[i], support, bounds, weight[markets[i]])
-            step = np.dot(inverse, step)
+            _slope(step, out[i], fixed, amount[i], support, bounds, log_weight[markets[i]])
+            _solve(lower, step)
             length = np.sqrt((step * step).sum())
             out[i] += step * min(1.0, _LONGEST / max(length, _LONGEST))

@@ -11,7 +11,7 @@ from scipy import optimize, sparse
 
 from homerec.candidates.base import Query
 from homerec.candidates.starts_fitting import Chooser
-from homerec.candidates.starts_folding import Support, Vectors, fold
+from homerec.candidates.starts_folding import Support, Vectors, _shared_out, fold
 from homerec.errors import OutdatedArtifactError
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import Shard, find, load_catalog, load_shard
@@ -65,6 +65,18 @@ def test_folding_finds_the_maximum_of_the_posterior() -> None:
             tol=1e-10,
         )
         np.testing.assert_allclose(found[line], best.x, atol=2e-4)
+
+
+def test_starts_are_shared_out_as_numpys_exponential_says() -> None:
+    exponent = np.concatenate([np.linspace(-60, 5, 1_001), [-1e4, -np.inf]])
+    expected = np.exp(exponent - 5)
+    expected *= 3 / expected.sum()
+    found = exponent.copy()
+    _shared_out(found, 3.0)
+    assert found.sum() == pytest.approx(3)
+    near = exponent > -30
+    np.testing.assert_allclose(found[near], expected[near], rtol=1e-8)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-20)
 
 
 def test_a_market_that_is_not_known_is_read_from_the_last_row() -> None:

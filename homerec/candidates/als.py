@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from homerec.candidates.base import CandidateSource, FitData, Prepared, Query, Reasons, Top
 from homerec.candidates.history import History
+from homerec.candidates.reasons import Doubles, strongest
 from homerec.candidates.topk import dot_pairs, top_k
 from homerec.errors import TrainingError
 from homerec.features.tables import Floats, Keys, Rows
@@ -140,31 +141,22 @@ class AlsSource(CandidateSource):
         factor_of = np.full(len(catalog.items) + 1, -1, dtype=np.int64)
         factor_of[columns] = np.arange(len(columns))
         factor_of[-1] = -1
-        usable = ~np.append(barred, True)[columns]
+        asked = factor_of[item]
         wide = self.item_factors_.astype(np.float64)
         gram = wide.T @ wide + self.parameters["regularization"] * np.eye(wide.shape[1])
-        order = np.argsort(line, kind="stable")
-        cuts = np.searchsorted(line[order], np.arange(len(rows) + 1))
+
+        def parts(played: Rows, confidence: Doubles, at: Rows) -> Doubles:
+            mine = wide[played]
+            solved = np.linalg.solve(
+                gram + (mine.T * (confidence - 1)) @ mine, wide[asked[known[at]]].T
+            )
+            added: Doubles = confidence[:, None] * (mine @ solved)
+            return added
+
+        known = np.flatnonzero(asked >= 0)
         best = np.full(len(listener), -1, dtype=np.int64)
         with threadpool_limits(limits=1, user_api="blas"):
-            for number in range(len(rows)):
-                at = order[cuts[number] : cuts[number + 1]]
-                asked = factor_of[item[at]]
-                own = slice(history.indptr[number], history.indptr[number + 1])
-                played = history.indices[own]
-                if len(played) == 0:
-                    continue
-                confidence = history.data[own].astype(np.float64)
-                mine = wide[played]
-                solved = np.linalg.solve(
-                    gram + (mine.T * (confidence - 1)) @ mine, wide[np.maximum(asked, 0)].T
-                )
-                parts = confidence[:, None] * (mine @ solved)
-                # An item is no reason for itself.
-                parts[~usable[played][:, None] | (played[:, None] == asked)] = -np.inf
-                top = parts.argmax(axis=0)
-                good = (parts[top, np.arange(len(at))] > 0) & (asked >= 0)
-                best[at[good]] = columns[played[top[good]]]
+            best[known] = strongest(history, columns, barred, line[known], item[known], parts)
         return Reasons.of_items(query.shard, listener, best)
 
     def save(self, folder: Path) -> None:

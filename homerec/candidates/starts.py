@@ -26,6 +26,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from homerec.candidates.base import CandidateSource, FitData, Prepared, Query, Reasons, Top
+from homerec.candidates.reasons import strongest
 from homerec.candidates.starts_fitting import Attributes, Chooser, chances, common, fit_items
 from homerec.candidates.starts_folding import Doubles, Integers, Support, Vectors, fold
 from homerec.candidates.starts_popularity import (
@@ -245,27 +246,17 @@ class StartsSource(CandidateSource):
         place = np.full(len(catalog.items), -1, dtype=np.int64)
         place[query.items] = np.arange(len(query.items))
         shown = self._of_items(query).astype(np.float64)
-        started = self._started(query.shard, columns)
-        usable = ~np.append(barred, True)[columns]
-        order = np.argsort(listener, kind="stable")
-        rows, cuts = np.unique(listener[order], return_index=True)
-        best = np.full(len(listener), -1, dtype=np.int64)
-        ends = np.append(cuts, len(order))[1:]
-        for row, low, high in zip(rows, cuts, ends, strict=True):
-            at = order[low:high]
-            own = slice(started.indptr[row], started.indptr[row + 1])
-            mine = started.indices[own]
-            at = at[place[item[at]] >= 0]
-            if len(mine) == 0 or len(at) == 0:
-                continue
+        asked = place[item]
+
+        def parts(mine: Rows, weight: Doubles, at: Rows) -> Doubles:
             # Summed pair by pair, so that a part does not depend on what else is asked.
-            parts = (apart[mine][:, None, :] * shown[place[item[at]]][None]).sum(axis=2)
-            parts *= started.data[own][:, None]
-            # An item is no reason for itself.
-            parts[~usable[mine][:, None] | (columns[mine][:, None] == item[at])] = -np.inf
-            top = parts.argmax(axis=0)
-            good = parts[top, np.arange(len(at))] > 0
-            best[at[good]] = columns[mine[top[good]]]
+            added: Doubles = (apart[mine][:, None, :] * shown[asked[known[at]]][None]).sum(axis=2)
+            return added * weight[:, None]
+
+        known = np.flatnonzero(asked >= 0)
+        started = self._started(query.shard, columns)
+        best = np.full(len(listener), -1, dtype=np.int64)
+        best[known] = strongest(started, columns, barred, listener[known], item[known], parts)
         return Reasons.of_items(query.shard, listener, best)
 
     def save(self, folder: Path) -> None:

@@ -21,6 +21,7 @@ from homerec.candidates.reasons import Doubles, strongest
 from homerec.candidates.topk import dot_pairs, top_k
 from homerec.errors import TrainingError
 from homerec.features.tables import Floats, Keys, Rows
+from homerec.parameters import Count, ItemType, NotNegative, checked
 
 _MIN_ITEMS: Final = 2
 
@@ -54,16 +55,17 @@ class AlsSource(CandidateSource):
 
     name: ClassVar[str] = "als"
 
+    @checked
     def __init__(
         self,
         *,
-        factors: int = 32,
-        regularization: float = 1.0,
-        alpha: float = 4.0,
-        iterations: int = 15,
+        factors: Count = 32,
+        regularization: NotNegative = 1.0,
+        alpha: NotNegative = 4.0,
+        iterations: Count = 15,
         column: str = "decay_60d",
-        context_types: tuple[str, ...] = (),
-        min_listeners: int = 3,
+        context_types: tuple[ItemType, ...] = (),
+        min_listeners: Count = 3,
     ) -> None:
         super().__init__(
             factors=factors,

@@ -16,6 +16,7 @@ from homerec.candidates.base import (
 )
 from homerec.candidates.topk import dot_pairs, top_k
 from homerec.features.tables import Floats, Rows
+from homerec.parameters import NotNegative, checked
 
 
 class ByTagsSource(CandidateSource):
@@ -30,7 +31,8 @@ class ByTagsSource(CandidateSource):
 
     name: ClassVar[str] = "by_tags"
 
-    def __init__(self, *, max_age_days: float | None = None) -> None:
+    @checked
+    def __init__(self, *, max_age_days: NotNegative | None = None) -> None:
         super().__init__(max_age_days=max_age_days)
 
     def prepare(self, query: Query) -> "PreparedByTags":
@@ -58,7 +60,8 @@ class NewItemsSource(ByTagsSource):
 
     name: ClassVar[str] = "new_items"
 
-    def __init__(self, *, max_age_days: float = 28.0) -> None:
+    @checked
+    def __init__(self, *, max_age_days: NotNegative = 28.0) -> None:
         super().__init__(max_age_days=max_age_days)
 
 

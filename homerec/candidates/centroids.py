@@ -13,10 +13,11 @@ them by what is known at sign-up). Here a multinomial naive Bayes takes the neur
 
 import logging
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import Annotated, ClassVar, Final, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 from scipy import sparse
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
@@ -25,8 +26,8 @@ from homerec.candidates.als import AlsSource
 from homerec.candidates.base import CandidateSource, FitData, Prepared, Query, Top
 from homerec.candidates.history import History
 from homerec.candidates.topk import dot_pairs, top_k
-from homerec.errors import SettingsError
 from homerec.features.tables import Floats, Rows
+from homerec.parameters import Count, ItemType, NotNegative, checked
 
 logger = logging.getLogger(__name__)
 
@@ -68,26 +69,21 @@ class CentroidsSource(CandidateSource):
 
     name: ClassVar[str] = "centroids"
 
+    @checked
     def __init__(
         self,
         *,
-        clusters: int = 32,
-        known_items: int = 15,
-        few_items: int = 15,
-        trust: float = 0.7,
-        factors: int = 12,
-        regularization: float = 10.0,
-        alpha: float = 10.0,
+        clusters: Count = 32,
+        known_items: Count = 15,
+        few_items: Annotated[int, Field(ge=0, strict=True)] = 15,
+        trust: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.7,
+        factors: Count = 12,
+        regularization: NotNegative = 10.0,
+        alpha: NotNegative = 10.0,
         column: str = "decay_60d",
-        context_types: tuple[str, ...] = ("artist", "show"),
-        min_listeners: int = 3,
+        context_types: tuple[ItemType, ...] = ("artist", "show"),
+        min_listeners: Count = 3,
     ) -> None:
-        if clusters < 1 or known_items < 1 or not 0 < trust <= 1:
-            raise SettingsError(
-                f"Candidate source centroids has clusters = {clusters}, known_items = "
-                f"{known_items}, trust = {trust}; clusters and known_items must be at least 1, "
-                "trust in (0, 1]."
-            )
         super().__init__(
             clusters=clusters,
             known_items=known_items,

@@ -15,6 +15,7 @@ from homerec.candidates.item_item import ItemItemSource
 from homerec.candidates.topk import concatenate, rank_pairs
 from homerec.columns import ITEM_TYPES
 from homerec.features.tables import Floats, Rows
+from homerec.parameters import Count, ItemType, NotNegative, checked
 
 
 class CoListeningSource(ItemItemSource):
@@ -34,13 +35,14 @@ class CoListeningSource(ItemItemSource):
 
     name: ClassVar[str] = "co_listening"
 
+    @checked
     def __init__(
         self,
         *,
         column: str = "decay_60d",
-        context_types: tuple[str, ...] = (),
-        n_neighbours: int = 50,
-        shrinkage: float = 10.0,
+        context_types: tuple[ItemType, ...] = (),
+        n_neighbours: Count = 50,
+        shrinkage: NotNegative = 10.0,
     ) -> None:
         super().__init__(
             column=column,

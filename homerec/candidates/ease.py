@@ -20,6 +20,7 @@ from homerec.candidates.topk import BLOCK, top_k
 from homerec.columns import ITEM_TYPES
 from homerec.errors import TrainingError
 from homerec.features.tables import Floats, Rows
+from homerec.parameters import Count, ItemType, NotNegative, Positive, checked
 
 logger = logging.getLogger(__name__)
 
@@ -59,16 +60,17 @@ class EaseSource(ItemItemSource):
 
     name: ClassVar[str] = "ease"
 
+    @checked
     def __init__(
         self,
         *,
-        l2: float = 200.0,
-        n_neighbours: int = 200,
-        min_listeners: int = 3,
-        max_items: int = 10_000,
+        l2: Positive = 200.0,
+        n_neighbours: Count = 200,
+        min_listeners: Count = 3,
+        max_items: Count = 10_000,
         column: str = "n_plays",
-        alpha: float = 0.0,
-        context_types: tuple[str, ...] = (),
+        alpha: NotNegative = 0.0,
+        context_types: tuple[ItemType, ...] = (),
     ) -> None:
         super().__init__(
             l2=l2,

@@ -7,6 +7,7 @@ import numpy as np
 from homerec.candidates.base import CandidateSource, Prepared, Query, Top
 from homerec.candidates.topk import rank_pairs
 from homerec.features.tables import Floats, Rows
+from homerec.parameters import checked
 
 
 class FamiliarSource(CandidateSource):
@@ -19,6 +20,10 @@ class FamiliarSource(CandidateSource):
     """
 
     name: ClassVar[str] = "familiar"
+
+    @checked
+    def __init__(self) -> None:
+        super().__init__()
 
     def prepare(self, query: Query) -> "PreparedFamiliar":
         """Nothing to do: the snapshot holds the activations."""

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from scipy import sparse
 
+from homerec.errors import SettingsError
 from homerec.features.tables import Catalog, Rows, Shard
 
 #: A sign-up pick counts as this many card plays of the artist.
@@ -49,7 +50,15 @@ class History:
         -------
         csr_matrix float32 (n, m)
             Column indices ascending within a row.
+
+        Raises
+        ------
+        SettingsError
+            ``listener_item`` has no such column.
         """
+        if self.column not in shard.pair_columns:
+            known = ", ".join(sorted(shard.pair_columns))
+            raise SettingsError(f"Plays by {self.column}: listener_item has {known}.")
         column = np.full(len(shard.catalog.items) + 1, -1, dtype=np.int64)
         column[items] = np.arange(len(items))
         column[-1] = -1

@@ -8,6 +8,7 @@ from homerec.candidates.base import CandidateSource, Prepared, Query, Top
 from homerec.candidates.topk import top_k
 from homerec.errors import SettingsError
 from homerec.features.tables import Floats, Rows
+from homerec.parameters import checked
 
 
 class PopularSource(CandidateSource):
@@ -21,6 +22,7 @@ class PopularSource(CandidateSource):
 
     name: ClassVar[str] = "popular"
 
+    @checked
     def __init__(self, *, column: str = "n_plays_28d") -> None:
         super().__init__(column=column)
 

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,7 @@ from homerec.candidates.topk import dot_pairs, top_k
 from homerec.columns import ITEM_TYPES
 from homerec.errors import OutdatedArtifactError, TrainingError
 from homerec.features.tables import Catalog, Floats, Keys, Rows, Shard, find
+from homerec.parameters import Count, ItemType, NotNegative, Positive, Share, checked
 
 _MIN_ITEMS: Final = 2
 _WEIGHTS: Final = {"artist": 1.0, "album": 1.0, "playlist": 1.0, "show": 1.0}
@@ -110,23 +111,24 @@ class StartsSource(CandidateSource):
 
     name: ClassVar[str] = "starts"
 
+    @checked
     def __init__(
         self,
         *,
-        factors: int = 8,
-        precision: float = 15.0,
-        tag_strength: float = 0.5,
-        language_strength: float = 1.0,
-        weights: dict[str, float] | None = None,
-        passive_weights: dict[str, float] | None = None,
-        iterations: int = 15,
-        members: int = 3,
-        recent_days: int = 28,
-        min_listeners: int = 3,
-        max_items: int = 10_000,
-        max_listeners: int = 10_000,
-        max_support: int = 512,
-        max_tags: int = 64,
+        factors: Count = 8,
+        precision: Positive = 15.0,
+        tag_strength: NotNegative = 0.5,
+        language_strength: NotNegative = 1.0,
+        weights: dict[ItemType, Share] | None = None,
+        passive_weights: dict[ItemType, Share] | None = None,
+        iterations: Count = 15,
+        members: Count = 3,
+        recent_days: Literal[7, 28] = 28,
+        min_listeners: Count = 3,
+        max_items: Count = 10_000,
+        max_listeners: Count = 10_000,
+        max_support: Count = 512,
+        max_tags: Count = 64,
     ) -> None:
         super().__init__(
             factors=factors,

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final, Literal
 
 import numpy as np
+from pydantic import ValidationError
 
 from homerec.candidates.als import AlsSource
 from homerec.candidates.base import CandidateSource, Query, Seen
@@ -22,6 +23,7 @@ from homerec.columns import ITEM_TYPES
 from homerec.errors import SettingsError
 from homerec.features.tables import Rows, Shard
 from homerec.models.catalogue import DEFAULT_CADENCE
+from homerec.parameters import complaint
 from homerec.ranking.base import Ranker
 from homerec.ranking.boosting import BoostingRanker
 from homerec.ranking.listwise import LambdaRanker
@@ -62,15 +64,15 @@ class SourceSpec:
         Raises
         ------
         SettingsError
-            No such source, or it has no such parameter.
+            No such source, it has no such parameter, or one is out of its range.
         """
         if self.name not in SOURCES:
             known = ", ".join(sorted(SOURCES))
             raise SettingsError(f"There is no candidate source {self.name}; known are {known}.")
         try:
             return SOURCES[self.name](**self.parameters)
-        except TypeError as error:
-            raise SettingsError(f"Candidate source {self.name}: {error}.") from error
+        except ValidationError as error:
+            raise SettingsError(f"Candidate source {self.name}: {complaint(error)}.") from error
 
 
 @dataclass(frozen=True)
@@ -228,12 +230,15 @@ class ModelSpec:
         Raises
         ------
         SettingsError
-            The ranker has no such parameter, or one names a feature that the model does not read.
+            The ranker has no such parameter, one is out of its range, or names a feature that the
+            model does not read.
         """
         try:
             ranker = RANKERS[self.ranker](**{"seed": seed, **self.ranker_parameters})
-        except TypeError as error:
-            raise SettingsError(f"Ranker {self.ranker} of model {self.name}: {error}.") from error
+        except ValidationError as error:
+            raise SettingsError(
+                f"Ranker {self.ranker} of model {self.name}: {complaint(error)}."
+            ) from error
         return ranker.read(self.features)
 
     def to_json(self) -> dict[str, Any]:

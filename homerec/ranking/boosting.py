@@ -9,6 +9,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from homerec.artifacts import load_estimator, save_estimator
 from homerec.features.tables import Floats
+from homerec.parameters import Count, Leaves, NotNegative, Positive, Whole, checked
 from homerec.ranking.base import Ranker, check_labels, to_score
 
 _FILE: Final = "ranker.skops"
@@ -27,15 +28,16 @@ class BoostingRanker(Ranker):
 
     name: ClassVar[str] = "boosting"
 
+    @checked
     def __init__(
         self,
         *,
-        learning_rate: float = 0.06,
-        max_iter: int = 150,
-        max_leaf_nodes: int = 15,
-        min_samples_leaf: int = 40,
-        l2_regularization: float = 1.0,
-        seed: int = 0,
+        learning_rate: Positive = 0.06,
+        max_iter: Count = 150,
+        max_leaf_nodes: Leaves = 15,
+        min_samples_leaf: Count = 40,
+        l2_regularization: NotNegative = 1.0,
+        seed: Whole = 0,
     ) -> None:
         super().__init__(
             learning_rate=learning_rate,

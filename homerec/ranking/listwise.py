@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from homerec.errors import ArtifactError, SettingsError, TrainingError
 from homerec.features.tables import Floats
+from homerec.parameters import Count, Leaves, NotNegative, Positive, Whole, checked
 from homerec.ranking.base import Ranker, check_labels, to_save, to_score
 
 _FILE: Final = "ranker.txt"
@@ -44,17 +45,18 @@ class LambdaRanker(Ranker):
 
     name: ClassVar[str] = "lambdarank"
 
+    @checked
     def __init__(
         self,
         *,
-        learning_rate: float = 0.06,
-        max_iter: int = 150,
-        max_leaf_nodes: int = 8,
-        min_samples_leaf: int = 60,
-        l2_regularization: float = 1.0,
-        truncation: int = 30,
+        learning_rate: Positive = 0.06,
+        max_iter: Count = 150,
+        max_leaf_nodes: Leaves = 8,
+        min_samples_leaf: Count = 60,
+        l2_regularization: NotNegative = 1.0,
+        truncation: Count = 30,
         base: str = "",
-        seed: int = 0,
+        seed: Whole = 0,
     ) -> None:
         super().__init__(
             learning_rate=learning_rate,

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
 from homerec.features.tables import Floats
+from homerec.parameters import Positive, Whole, checked
 from homerec.ranking.base import Ranker, check_labels, to_save, to_score
 
 _FILE: Final = "ranker.npz"
@@ -33,7 +34,8 @@ class LogisticRanker(Ranker):
 
     name: ClassVar[str] = "logistic"
 
-    def __init__(self, *, c: float = 0.1, seed: int = 0) -> None:
+    @checked
+    def __init__(self, *, c: Positive = 0.1, seed: Whole = 0) -> None:
         super().__init__(c=c, seed=seed)
         self.mean_: npt.NDArray[np.float64] | None = None
         self.scale_ = np.zeros(0)

@@ -89,12 +89,8 @@ class EaseSource(ItemItemSource):
         Raises
         ------
         TrainingError
-            Fewer than two items have enough listeners, or ``l2`` is not above 0.
+            Fewer than two items have enough listeners.
         """
-        if not self.parameters["l2"] > 0:
-            raise TrainingError(
-                f"EASE has l2 = {self.parameters['l2']}; it must be above 0, such as 200."
-            )
         history = self._history(data.item_types)
         items = history.columns(data.catalog)
         parts = [history.matrix(shard, items) for shard in data.shards()]

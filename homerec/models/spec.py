@@ -23,7 +23,17 @@ from homerec.columns import ITEM_TYPES
 from homerec.errors import SettingsError
 from homerec.features.tables import Rows, Shard
 from homerec.models.catalogue import DEFAULT_CADENCE
-from homerec.parameters import complaint
+from homerec.parameters import (
+    Count,
+    Finite,
+    Flag,
+    NotNegative,
+    Number,
+    Share,
+    Whole,
+    complaint,
+    misfit,
+)
 from homerec.ranking.base import Ranker
 from homerec.ranking.boosting import BoostingRanker
 from homerec.ranking.listwise import LambdaRanker
@@ -49,6 +59,9 @@ RANKERS: Final[dict[str, type[Ranker]]] = {
 
 Label = Literal["new_plays", "next_familiar"]
 
+#: Fields of a spec that are checked part by part.
+_TABLES: Final = frozenset({"limits", "sources", "baseline", "ranker_parameters"})
+
 
 @dataclass(frozen=True)
 class SourceSpec:
@@ -72,7 +85,9 @@ class SourceSpec:
         try:
             return SOURCES[self.name](**self.parameters)
         except ValidationError as error:
-            raise SettingsError(f"Candidate source {self.name}: {complaint(error)}.") from error
+            raise SettingsError(
+                f"Candidate source {self.name}: {complaint(error, SOURCES[self.name])}."
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -93,11 +108,11 @@ class GateLimits:
         Fewer evaluated listeners make the verdict "underpowered".
     """
 
-    metric_floor: float
-    segment_floor: float = 0.0
-    coverage_floor: float = 0.0
-    tolerance: float = 0.01
-    min_listeners: int = 100
+    metric_floor: Finite
+    segment_floor: Finite = 0.0
+    coverage_floor: Share = 0.0
+    tolerance: NotNegative = 0.01
+    min_listeners: Number = 100
 
 
 @dataclass(frozen=True)
@@ -165,7 +180,7 @@ class ModelSpec:
     shelf: str
     item_types: tuple[str, ...]
     label: Label
-    label_window_days: int
+    label_window_days: Count
     seen: Seen
     sources: tuple[SourceSpec, ...]
     baseline: SourceSpec
@@ -173,20 +188,20 @@ class ModelSpec:
     limits: GateLimits
     ranker: str = BoostingRanker.name
     ranker_parameters: Mapping[str, Any] = field(default_factory=dict)
-    by_daypart: bool = False
-    max_tenure_days: float | None = None
-    min_items: int = 0
-    cards: int = 10
-    metric_k: int = 10
-    ranker_windows: int = 1
-    refit_sources: bool = False
-    negatives: int = 40
-    max_lists: int = 60_000
+    by_daypart: Flag = False
+    max_tenure_days: NotNegative | None = None
+    min_items: Number = 0
+    cards: Count = 10
+    metric_k: Count = 10
+    ranker_windows: Count = 1
+    refit_sources: Flag = False
+    negatives: Count = 40
+    max_lists: Count = 60_000
     cadence: str = DEFAULT_CADENCE
-    position: int = 45
-    enabled: bool = True
-    drift_limit: float = 0.2
-    drift_limits: Mapping[str, float] = field(default_factory=dict)
+    position: Whole = 45
+    enabled: Flag = True
+    drift_limit: Share = 0.2
+    drift_limits: Mapping[str, Share] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check what a typing mistake would break much later."""
@@ -237,7 +252,8 @@ class ModelSpec:
             ranker = RANKERS[self.ranker](**{"seed": seed, **self.ranker_parameters})
         except ValidationError as error:
             raise SettingsError(
-                f"Ranker {self.ranker} of model {self.name}: {complaint(error)}."
+                f"Ranker {self.ranker} of model {self.name}: "
+                f"{complaint(error, RANKERS[self.ranker])}."
             ) from error
         return ranker.read(self.features)
 
@@ -271,13 +287,13 @@ class ModelSpec:
         Parameters
         ----------
         overrides : mapping
-            Fields of the spec that are numbers; ``limits``, ``ranker_parameters`` and ``sources``
+            Fields of the spec; ``limits``, ``ranker_parameters`` and ``sources``
             (parameters by source name, ``k`` among them) are tables.
 
         Raises
         ------
         SettingsError
-            A name that the spec does not have.
+            A name that the spec does not have, or a value that does not fit.
         """
         changes: dict[str, Any] = {}
         allowed = {f.name for f in fields(self)} - {
@@ -307,16 +323,35 @@ class ModelSpec:
                 changes[name] = {**self.drift_limits, **value}
             else:
                 changes[name] = value
+        self._check_fields(changes)
         # Parameters belong to their ranker: another one starts from its own defaults.
         if changes.get("ranker", self.ranker) != self.ranker:
             changes.setdefault("ranker_parameters", {})
-        return replace(self, **changes)
+        changed = replace(self, **changes)
+        # A parameter that does not fit is found here, not after an hour of training.
+        changed.build_sources()
+        changed.build_ranker(0)
+        changed.baseline.build()
+        return changed
+
+    def _check_fields(self, changes: Mapping[str, Any]) -> None:
+        annotations = {f.name: f.type for f in fields(self)}
+        for name in changes.keys() - _TABLES:
+            wrong = misfit(annotations[name], changes[name])
+            if wrong:
+                raise SettingsError(f"[models.{self.name}] {name} is {changes[name]!r}: {wrong}.")
 
     def _new_limits(self, value: Mapping[str, Any]) -> GateLimits:
-        try:
-            return replace(self.limits, **value)
-        except TypeError as error:
-            raise SettingsError(f"[models.{self.name}.limits]: {error}.") from error
+        annotations = {f.name: f.type for f in fields(GateLimits)}
+        for name, given in value.items():
+            if name not in annotations:
+                raise SettingsError(
+                    f"[models.{self.name}.limits] sets {name}; known are {', '.join(annotations)}."
+                )
+            wrong = misfit(annotations[name], given)
+            if wrong:
+                raise SettingsError(f"[models.{self.name}.limits] {name} is {given!r}: {wrong}.")
+        return replace(self.limits, **value)
 
     def _new_sources(self, value: Mapping[str, Mapping[str, Any]]) -> tuple[SourceSpec, ...]:
         unknown = set(value) - {source.name for source in self.sources}
@@ -325,6 +360,11 @@ class ModelSpec:
         changed = []
         for source in self.sources:
             new = dict(value.get(source.name, {}))
-            k = int(new.pop("k", source.k))
+            k = new.pop("k", source.k)
+            wrong = misfit(Count, k)
+            if wrong:
+                raise SettingsError(
+                    f"[models.{self.name}.sources.{source.name}] k is {k!r}: {wrong}."
+                )
             changed.append(SourceSpec(source.name, k, {**source.parameters, **new}))
         return tuple(changed)

@@ -1,6 +1,5 @@
 """What an experiment may change of a model, by dotted name, and how the changed spec is made."""
 
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from typing import Any, Final
 from homerec.errors import SettingsError
 from homerec.features.assembly import FEATURES, SOURCE_PREFIX
 from homerec.models.spec import RANKERS, SOURCES, ModelSpec, SourceSpec
+from homerec.parameters import Count, allowed, misfit
 from homerec.training.experiments.reading import ExperimentFile, Place
 from homerec.training.experiments.space import Values, points
 
@@ -107,16 +107,16 @@ def _check_spaces(file: ExperimentFile, spec: ModelSpec) -> None:
 def _kind(file: ExperimentFile, place: Place, key: str) -> Any:
     """Return the annotation of a parameter; raises for a name that there is not."""
     if key in _WHOLE:
-        return int
+        return Count
     if key in _LISTS:
         return list
     if key == "ranker":
         return str
     owner, _, name = key.partition(".")
     if owner in SOURCES and name:
-        known = _parameters(SOURCES[owner]) | {"k": int}
+        known = allowed(SOURCES[owner]) | {"k": Count}
     elif owner == "ranker" and name:
-        known = {k: v for kind in RANKERS.values() for k, v in _parameters(kind).items()}
+        known = {k: v for kind in RANKERS.values() for k, v in allowed(kind).items()}
         known.pop("seed")
     else:
         raise file.source.error(
@@ -132,32 +132,17 @@ def _kind(file: ExperimentFile, place: Place, key: str) -> Any:
     return known[name]
 
 
-def _parameters(kind: type) -> dict[str, Any]:
-    found = inspect.signature(kind.__init__).parameters.values()  # type: ignore[misc]
-    return {p.name: p.annotation for p in found if p.kind is p.KEYWORD_ONLY}
-
-
 def _check(file: ExperimentFile, place: Place, key: str, value: Any, spec: ModelSpec) -> None:
     kind = _kind(file, place, key)
-    if kind is list or "tuple" in str(kind):
+    if kind is list:
         _check_names(file, place, key, value, spec)
         return
-    text = str(kind)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    fine = (
-        (value is None and "None" in text)
-        or (kind is int and isinstance(value, int) and not isinstance(value, bool))
-        or ("float" in text and number)
-        or (kind is str and isinstance(value, str))
-    )
-    if not fine:
-        wanted = {int: "a whole number", str: "a text"}.get(kind, "a number")
-        raise file.source.error(place, f"{key} is {value!r}; {wanted} is needed.")
+    wrong = misfit(kind, value)
+    if wrong:
+        raise file.source.error(place, f"{key} is {value!r}: {wrong}.")
     if key == "ranker" and value not in RANKERS:
         known = ", ".join(sorted(RANKERS))
         raise file.source.error(place, f"there is no ranker {value}; known are {known}.")
-    if (key in _WHOLE or key.endswith(".k")) and value < 1:
-        raise file.source.error(place, f"{key} is {value}; at least 1 is needed.")
 
 
 def _check_names(file: ExperimentFile, place: Place, key: str, value: Any, spec: ModelSpec) -> None:

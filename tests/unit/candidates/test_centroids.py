@@ -9,7 +9,6 @@ import pytest
 
 from homerec.candidates.base import Query
 from homerec.candidates.centroids import CentroidsSource
-from homerec.errors import SettingsError
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import Shard, find, load_catalog, load_shard
 from support.taste import COLD, SHOWS, US_COLD, fit_data, make_source, taste_lake
@@ -78,9 +77,3 @@ def test_without_known_listeners_nobody_gets_any_and_the_log_says_so(
     ready = source.prepare(Query(shard, everyone, ("show",)))
     assert len(ready.top(5).item) == 0
     assert np.isnan(ready.score(everyone, np.zeros_like(everyone))).all()
-
-
-@pytest.mark.parametrize("wrong", [{"clusters": 0}, {"known_items": 0}, {"trust": 0.0}])
-def test_parameters_that_mean_nothing_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(SettingsError, match="must be at least 1"):
-        CentroidsSource(**wrong)  # type: ignore[arg-type]

@@ -11,7 +11,6 @@ from scipy import sparse
 from homerec.candidates.base import Query
 from homerec.candidates.ease import EaseSource, solve
 from homerec.candidates.union import SourceLimit, union
-from homerec.errors import TrainingError
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import Shard, load_catalog, load_shard
 from support.lake import build_lake, event, item, listener
@@ -106,12 +105,6 @@ def test_more_items_than_allowed_are_left_to_the_other_sources_and_told(
     # Show 4 has two listeners, the others three each.
     assert source.to_keys_.tolist() == [1, 2, 3]
     assert "4 items have 1 listeners or more, max_items is 3: the 1 with" in caplog.text
-
-
-def test_a_penalty_of_nothing_is_an_error(tmp_path: Path) -> None:
-    shard = shard_of(tmp_path)
-    with pytest.raises(TrainingError, match=r"l2 = 0; it must be above 0"):
-        EaseSource(l2=0).fit(fit_data(shard.catalog, shard))
 
 
 def test_what_is_kept_holds_no_listener(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from homerec.models.spec import RANKERS, SOURCES, SourceSpec
 
 @pytest.mark.parametrize("name", sorted(SOURCES))
 def test_no_source_takes_a_parameter_that_it_does_not_have(name: str) -> None:
-    with pytest.raises(SettingsError, match=rf"source {name}: there is no parameter nonsense\."):
+    with pytest.raises(
+        SettingsError, match=rf"source {name}: there is no parameter nonsense; known"
+    ):
         SourceSpec(name, 10, {"nonsense": 1}).build()
 
 
@@ -38,6 +40,8 @@ def test_a_source_is_built_from_its_own_parameters(name: str) -> None:
         ("ease", "l2", 0, "l2 is 0: input should be greater than 0"),
         ("new_items", "max_age_days", -1.0, "max_age_days is -1.0"),
         ("popular", "column", 7, "column is 7: input should be a valid string"),
+        ("centroids", "clusters", 0, "clusters is 0: input should be greater than or equal to 1"),
+        ("centroids", "known_items", 0, "known_items is 0"),
         ("centroids", "trust", 0, "trust is 0: input should be greater than 0"),
     ],
 )
@@ -56,3 +60,26 @@ def test_a_ranker_names_what_does_not_fit(name: str) -> None:
         spec.build_ranker(0)
     assert "seed is 0.5: input should be a valid integer" in str(error.value)
     assert "there is no parameter nonsense" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"drift_limit": "x"}, r"\[models.podcasts\] drift_limit is 'x': input should be a valid"),
+        (
+            {"drift_limits": {"item_trend": 2}},
+            "drift_limits is .*item_trend: .* less than",
+        ),
+        ({"enabled": "no"}, "enabled is 'no'"),
+        ({"limits": {"metric_floor": "a"}}, r"podcasts.limits\] metric_floor is 'a': input should"),
+        ({"limits": {"metric_flor": 0.1}}, "limits. sets metric_flor; known are metric_floor, "),
+        ({"sources": {"starts": {"k": 0}}}, r"sources.starts\] k is 0: input should be greater"),
+        ({"sources": {"starts": {"members": 0}}}, "source starts: members is 0"),
+        ({"ranker_parameters": {"max_iter": -3}}, "max_iter is -3: input should be greater"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_found_when_it_is_read(
+    overrides: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(SettingsError, match=said):
+        podcasts.MODEL.with_overrides(overrides)

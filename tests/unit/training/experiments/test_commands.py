@@ -105,9 +105,14 @@ def test_results_that_another_one_uses_stay(copy: Settings) -> None:
 def test_the_exit_code_says_that_some_failed(
     command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = write(tmp_path, FILE.replace("[5, 40]", "[5, -1]"))
+    file = write(
+        tmp_path, FILE.replace("ranker.max_iter: [5, 40]", "als.min_listeners: [2, 1000000]")
+    )
     assert command(file, "--no-mlflow", "--jobs", "1") == SOME_FAILED == 3
     assert "1 failed" in capsys.readouterr().out
+    file = write(tmp_path, FILE.replace("[5, 40]", "[5, -1]"))
+    assert command(file, "--no-mlflow") == 1
+    assert "file.yaml:7: ranker.max_iter is -1: input should be" in capsys.readouterr().err
     file = write(tmp_path, FILE.replace("ranker", "rankr"))
     assert command(file, "--no-mlflow") == 1
     assert "file.yaml:7: rankr.max_iter is no parameter" in capsys.readouterr().err

@@ -21,7 +21,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from homerec.errors import TransientError
+from homerec.errors import ArtifactError, TransientError
 from homerec.settings import Settings, resource
 
 #: In a partition's folder: which of its files are live. Only there once some were replaced.
@@ -308,8 +308,20 @@ def write_json(value: Any, target: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read a JSON file.
+
+    Raises
+    ------
+    ArtifactError
+        It holds no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArtifactError(
+            f"{path} is damaged, it holds no JSON ({error}). Restore it, or remove it if it can be "
+            "made anew."
+        ) from error
 
 
 def checksum(path: Path) -> str:

@@ -214,8 +214,8 @@ class CandidateSource(ABC):
         Returns
         -------
         Reasons
-            A reason depends on its own pair and on nobody else's history; ties go to the lower
-            item key.
+            A reason depends on its own pair and on nobody else's history; ties are broken the same
+            way each time.
         """
         del query, item, barred
         return Reasons.none(len(listener))

@@ -84,9 +84,11 @@ class StartsSource(CandidateSource):
         Standard deviation, over listeners, of what a tag or a language adds to the log of a chance.
     weights : dict of str to float
         What a start of each item type counts, in [0, 1]. The shelf's own types count 1 unless they
-        stand here; others that are left out are not read.
+        stand here; others that are left out are not read. A sign-up pick of a type that is read
+        counts 1.
     passive_weights : dict of str to float
-        The same for items that were played, but never put on themselves; 0 by default.
+        The same for items that were played, but never put on themselves; 0 for types that do not
+        stand here, and at most what ``weights`` says.
     iterations : int
         Alternations between items and listeners.
     members : int
@@ -98,7 +100,8 @@ class StartsSource(CandidateSource):
         Items with fewer get the factors that their attributes say.
     max_items, max_listeners, max_support : int
         Bounds of a fit: items with factors of their own (those with most listeners), listeners it
-        learns from, items of a type that stand for all of them in a listener's sums.
+        learns from, items of a type (about so many) that stand for all of them in a listener's
+        sums.
     max_tags : int
         Tags that are attributes: the most common ones.
 
@@ -239,8 +242,9 @@ class StartsSource(CandidateSource):
     ) -> Reasons:
         """Name the listener's start that speaks most for the item.
 
-        The first step from no taste at all is the sum of the starts' vectors, each less the mean
-        of its type; the start whose part in the item's score is largest explains it.
+        At no taste at all the slope of the posterior is the sum of the starts' vectors, each less
+        the mean of its type; the start whose part in its product with the item is largest explains
+        it. That is simpler than the score, which bends the slope by the posterior's curvature.
         """
         catalog = query.shard.catalog
         columns = catalog.rows(self.item_keys_)

@@ -102,7 +102,7 @@ def fold(
     markets: Integers,
     *,
     begin: Doubles | None = None,
-    steps: int = 8,
+    steps: int,
 ) -> Doubles:
     """Most probable coordinates of listeners, given what they started.
 

@@ -121,7 +121,7 @@ def measure(
         rows = slice(start, start + _BLOCK)
         new = recent[rows].toarray() > 0
         odds = np.exp(x[rows] @ wide.T + log_chance[markets[rows]])
-        # What somebody knew before the last days began could not be started in them.
+        # What counts as started before the last days began could not be started in them.
         odds[(started[rows].toarray() > 0) & ~new] = 0.0
         total = np.add.reduceat(odds, bounds, axis=1)
         amount = np.add.reduceat(new.astype(np.float64), bounds, axis=1)

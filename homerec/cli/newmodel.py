@@ -66,7 +66,8 @@ def _new_model(settings: Settings, arguments: argparse.Namespace) -> int:
         f"""
 What to do next
   1. Read homerec/models/{name}.py: sources, features, thresholds.
-  2. python -m pytest tests/unit/models/test_{name}.py tests/contracts/test_models.py
+  2. make .venv/.ready-dev                       # what tests need
+     .venv/bin/python -m pytest tests/unit/models/test_{name}.py tests/contracts/test_models.py
   3. homerec train {name}                        # a first version, and the gate's verdict
   4. homerec experiment experiments/{name}.yaml  # what would be better
   5. homerec night                               # "{model.shelf}" is on every Home

@@ -166,9 +166,14 @@ def ensure_snapshot(
         if kept is not None and not rebuild and _usable(settings, kept, files, writer):
             return _logged(kept) if writer == "night" else kept
         if not files:
+            known = Lake(settings.home).event_dates()
             raise EmptyInput(
-                f"The lake has no event before {as_of} 00:00 UTC. Ingest events first: "
-                "`homerec ingest`."
+                f"The lake has no event before {as_of} 00:00 UTC. "
+                + (
+                    f"Its first events are of {known[0]}: take a later date, or ingest older ones."
+                    if known
+                    else "Ingest events first: `homerec ingest`."
+                )
             )
         _check_date(settings, as_of)
         _check_history(settings, as_of)

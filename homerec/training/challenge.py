@@ -231,7 +231,11 @@ def _nothing_to_learn(settings: Settings, spec: ModelSpec, plan: Plan, progress:
         return f"the catalog has no {kinds}"
     labels = read_labels(settings, spec, info)
     if len(labels) == 0:
-        return f"nothing of its kind was played from {labels.start} to {labels.end}"
+        last = max(Lake(settings.home).event_dates())
+        return (
+            f"nothing of its kind was played from {labels.start} to {labels.end}; the last events "
+            f"of the lake are of {last}"
+        )
     if not has_items(SnapshotView(settings, first), spec):
         return f"the catalog had no {kinds} on {plan.sources_date}"
     return ""

@@ -2,6 +2,7 @@
 
 import resource
 import time
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -269,11 +270,21 @@ def read_result(folder: Path, key: str) -> CellResult:
     Raises
     ------
     ExperimentError
-        It is not there.
+        It is not there, or it is damaged.
     """
     path = folder / key
     if not (path / "cell.json").exists():
         raise ExperimentError(f"{path} is not there any more. Run the experiment again.")
+    try:
+        return _read(path, key)
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, OSError) as error:
+        raise ExperimentError(
+            f"The result {path} is damaged ({error!r}). Remove that folder and run the experiment "
+            "again: only this result is computed anew."
+        ) from error
+
+
+def _read(path: Path, key: str) -> CellResult:
     about = read_json(path / "cell.json")
     with np.load(path / "values.npz", allow_pickle=False) as arrays:
         metrics, segments = (

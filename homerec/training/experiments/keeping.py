@@ -1,5 +1,6 @@
 """Experiments on disk: what each asked and found, and how often a test window was looked at."""
 
+import logging
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,8 @@ from homerec.lake import Lake, locked, read_json, write_json
 from homerec.registry.bootstrap import Interval
 from homerec.settings import Settings
 from homerec.training.experiments.comparing import Row, SegmentRow
+
+logger = logging.getLogger(__name__)
 
 #: Stage-1 fits that nothing used for so long are removed.
 _UNUSED_DAYS: Final = 14
@@ -129,10 +132,10 @@ class Record:
         Raises
         ------
         ExperimentError
-            It was written by an incompatible homerec.
+            It was written by an incompatible homerec, or is damaged.
         """
-        raw: dict[str, Any] = read_json(folder / "experiment.json")
         try:
+            raw: dict[str, Any] = read_json(folder / "experiment.json")
             return cls(
                 **{
                     **raw,
@@ -147,18 +150,21 @@ class Record:
                     ],
                 }
             )
-        except (KeyError, TypeError, IndexError) as error:
+        except (KeyError, TypeError, IndexError, ValueError) as error:
             raise ExperimentError(
                 f"{folder / 'experiment.json'} cannot be read ({error!r}). Run the experiment "
-                "again, or remove it: homerec experiment --remove NAME."
+                "again, or remove its folder."
             ) from error
 
 
 def records(settings: Settings) -> Iterator[Record]:
-    """Yield what is kept, by name."""
+    """Yield what is kept, by name; one that cannot be read is named in a warning."""
     folder = Folders.of(settings).record("x").parent
     for path in sorted(folder.glob("*/experiment.json")):
-        yield Record.read(path.parent)
+        try:
+            yield Record.read(path.parent)
+        except ExperimentError as error:
+            logger.warning("%s", error)
 
 
 def read_record(settings: Settings, name: str) -> Record:

@@ -82,9 +82,11 @@ def test_starts_are_shared_out_as_numpys_exponential_says() -> None:
 def test_a_market_that_is_not_known_is_read_from_the_last_row() -> None:
     vectors, support, types = planted(3)
     started = sparse.csr_matrix((np.random.default_rng(4).random((1, N_ITEMS)) < 0.3).astype(float))
-    unknown = fold(started, types, vectors, support, np.array([-1]))
-    np.testing.assert_array_equal(unknown, fold(started, types, vectors, support, np.array([1])))
-    assert not np.allclose(unknown, fold(started, types, vectors, support, np.array([0])))
+    unknown, last, first = (
+        fold(started, types, vectors, support, np.array([market]), steps=8) for market in (-1, 1, 0)
+    )
+    np.testing.assert_array_equal(unknown, last)
+    assert not np.allclose(unknown, first)
 
 
 def test_what_is_drawn_stands_for_all_items() -> None:

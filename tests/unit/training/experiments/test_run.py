@@ -204,6 +204,41 @@ def test_when_all_fail_there_is_no_winner(copy: Settings) -> None:
     assert read_record(copy, "trees").status == "failed"
 
 
+def test_a_damaged_record_is_named_and_hides_no_other(
+    copy: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(copy, FILE)
+    broken = Folders.of(copy).record("broken")
+    broken.mkdir(parents=True)
+    (broken / "experiment.json").write_text("{")
+    assert "trees" in [one.name for one in records(copy)]
+    assert "broken/experiment.json cannot be read" in caplog.text
+    with pytest.raises(ExperimentError, match=r"broken/experiment\.json cannot be read"):
+        read_record(copy, "broken")
+
+
+def test_a_damaged_result_is_named(copy: Settings) -> None:
+    made = run(copy, FILE)
+    folder = Folders.of(copy).cells / made.cell_keys[0]
+    (folder / "values.npz").write_bytes(b"PK no zip")
+    with pytest.raises(ExperimentError, match=rf"{made.cell_keys[0]} is damaged .*Remove that"):
+        run(copy, FILE)
+    shutil.rmtree(folder)
+    assert run(copy, FILE).n_computed == 1
+
+
+def test_weights_by_item_type_can_be_tried(copy: Settings) -> None:
+    tried = FILE.replace("ranker.max_iter: [5, 40]", "starts.weights: [{artist: 0.5}, {song: 1}]")
+    said = r"starts\.weights is .*song.*should be 'artist'"
+    with pytest.raises(ExperimentError, match=said):
+        plan(copy, tried)
+    configurations = plan(copy, tried.replace("song: 1", "show: 1")).configurations
+    assert [c.values.get("starts.weights") for c in configurations if c.values] == [
+        {"artist": 0.5},
+        {"show": 1},
+    ]
+
+
 def test_a_killed_process_is_its_configurations_failure(
     copy: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """The command that begins a new model."""
 
 import argparse
+from datetime import UTC, datetime
 from typing import Any
 
 from homerec.columns import ITEM_TYPES
@@ -9,7 +10,7 @@ from homerec.settings import Settings
 _NEW_MODEL = """\
 Write a new model into the project: the one file in homerec/models that makes it a model, its test,
 its page of the docs and a first experiment. Its DAG, its shelf and its rows in every list appear by
-themselves. --remove takes the files away again."""
+themselves. --remove takes the files out of the project again, into removed/ in the data folder."""
 
 
 def add_commands(commands: Any) -> None:
@@ -29,20 +30,20 @@ def add_commands(commands: Any) -> None:
         help=f"{', '.join(ITEM_TYPES)}; may be given several times (default: show)",
     )
     new.add_argument("--dry-run", action="store_true", help="write nothing, show what would be")
-    new.add_argument("--remove", action="store_true", help="remove the files that it made")
+    new.add_argument("--remove", action="store_true", help="take the files that it made away")
     new.set_defaults(run=_new_model)
 
 
 def _new_model(settings: Settings, arguments: argparse.Namespace) -> int:
-    del settings
     from homerec.home.rules import EDITORIAL_POSITION, RULES
     from homerec.models.scaffold import draft, removable, remove, write
 
     name = arguments.name
     if arguments.remove:
-        paths = removable(name) if arguments.dry_run else remove(name)
+        kept = settings.home / "removed" / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        paths = removable(name) if arguments.dry_run else remove(name, kept)
         verb = "Would remove" if arguments.dry_run else "Removed"
-        print(f"{verb}:", *(f"  {path}" for path in paths), sep="\n")
+        print(f"{verb}, into {kept}:", *(f"  {path}" for path in paths), sep="\n")
         print(
             "\nThe next night makes pages without its shelf; until then the live release shows it. "
             "Its\nversions stay in MLflow."

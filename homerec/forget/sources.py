@@ -1,6 +1,5 @@
 """How producers name a listener: columns of the mappings that this deployment ingests by."""
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from homerec.columns import LISTENER_ID
-from homerec.errors import MappingError
+from homerec.errors import ArtifactError, MappingError
 from homerec.forget.targets import Targets, merge_columns
 from homerec.ingest.mapping import CsvOptions, SourceMapping, load_mapping
 from homerec.lake import Lake, read_json
@@ -88,7 +87,7 @@ def read_producers(settings: Settings, more: Sequence[Path | str] = ()) -> Produ
             report = read_json(path)
             names.add(str(report["mapping"]))
             sources.add(str(report["source"]))
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (ArtifactError, KeyError, TypeError):
             logger.warning("%s is not a report of an ingest; it names no mapping", path)
     mappings = {m.digest: m for m in (load_mapping(name) for name in more)}
     known = {m.name: m for m in _shipped()}

@@ -3,6 +3,7 @@
 import json
 import keyword
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,11 +151,26 @@ def removable(name: str, root: Path = ROOT) -> list[Path]:
     return [path for path in paths.values() if (root / path).exists()]
 
 
-def remove(name: str, root: Path = ROOT) -> list[Path]:
-    """Remove a model's files; returns which."""
+def remove(name: str, kept: Path, root: Path = ROOT) -> list[Path]:
+    """Move a model's files out of the project into a folder, since they may hold own work.
+
+    Parameters
+    ----------
+    name : str
+    kept : Path
+        Gets the files, below their paths in the project.
+    root : Path
+        The project.
+
+    Returns
+    -------
+    list of Path
+        Which, below the root.
+    """
     found = removable(name, root)
     for path in found:
-        (root / path).unlink()
+        (kept / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(root / path, kept / path)
     return found
 
 

@@ -1,6 +1,5 @@
 """A saved model is a folder: files without pickle, and a manifest with their checksums."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -149,10 +148,7 @@ def read_artifact(folder: Path, manifest_checksum: str | None = None) -> Manifes
             f"{manifest_checksum[:12]}... was recorded. Restore it, or roll back to another "
             "version."
         )
-    try:
-        values = read_json(path)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path} is not JSON: {error}. Restore the artifact.") from error
+    values = read_json(path)
     if not isinstance(values, dict):
         raise ArtifactError(f"{path} holds a {type(values).__name__}, an object is needed.")
     _check_values(values, folder)

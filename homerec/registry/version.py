@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from homerec.errors import RegistryError
+from homerec.errors import ArtifactError, RegistryError
 from homerec.registry.artifacts import Manifest, read_artifact
 from homerec.registry.verdict import Verdict
 
@@ -98,7 +98,10 @@ class Version:
         ArtifactError
             The folder is not what was registered.
         """
-        return read_artifact(self.folder, self.manifest_checksum)
+        try:
+            return read_artifact(self.folder, self.manifest_checksum)
+        except ArtifactError as error:
+            raise type(error)(f"{self.name}: {error}") from error
 
 
 def version_from(

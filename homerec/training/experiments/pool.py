@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import logging
 import os
 import signal
 import sys
@@ -28,6 +29,8 @@ from homerec.training.experiments.cell import (
 )
 from homerec.training.experiments.sharing import Workshop
 from homerec.training.labels import Labels
+
+logger = logging.getLogger(__name__)
 
 #: Share of the free memory that all processes together may take.
 _SHARE: Final = 0.7
@@ -233,6 +236,7 @@ class Crew:
             return [c for piece in pieces for c in piece if not bar.is_done(c)]
         except BaseException:
             # On Ctrl-C the processes got it too: nothing is waited for that was not begun.
+            logger.warning("Stopping when the processes have ended the step that they are in.")
             self._close()
             raise
         return []

@@ -146,7 +146,7 @@ def _file(read: "_Reader", values: Mapping[str, Any]) -> ExperimentFile:
         about=read.text(("about",), values.get("about", "")),
         metrics=tuple(read.texts(("metrics",), values.get("metrics", ["ndcg"]))),
         segments=None if segments is None else tuple(read.texts(("segments",), segments, True)),
-        seeds=tuple(read.wholes(("seeds",), values.get("seeds", []))),
+        seeds=tuple(read.wholes(("seeds",), values["seeds"]) if "seeds" in values else ()),
         validation=when[0],
         test=when[1],
         include_current=include,
@@ -224,7 +224,7 @@ class _Reader:
         return value
 
     def wholes(self, place: Place, value: Any) -> list[int]:
-        if not isinstance(value, list):
+        if not isinstance(value, list) or not value:
             raise self.source.error(place, f"{place[-1]} is {value!r}; a list is needed.")
         found = [self.whole((*place, n), one) for n, one in enumerate(value)]
         if any(not 0 <= one < 2**32 for one in found) or len(set(found)) < len(found):

@@ -23,7 +23,10 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_four_files_are_written_and_removed(project: Path) -> None:
+def test_four_files_are_written_and_removed(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    kept = tmp_path_factory.mktemp("removed")
     before = sorted(project.rglob("*"))
     made = draft("morning_news", shelf='News "live"', types=("show", "playlist"), root=project)
     assert sorted(project.rglob("*")) == before
@@ -33,7 +36,10 @@ def test_four_files_are_written_and_removed(project: Path) -> None:
     entries = {e.name: e for e in read_catalogue(Settings(), project / "homerec/models")}
     assert entries["morning_news"].shelf == 'News "live"'
     assert entries["morning_news"].cadence == "0 5 * * 1"
-    assert set(remove("morning_news", project)) == set(made.files)
+    own = project / "homerec/models/morning_news.py"
+    own.write_text(own.read_text(encoding="utf-8") + "# my own work\n", encoding="utf-8")
+    assert set(remove("morning_news", kept, project)) == set(made.files)
+    assert (kept / "homerec/models/morning_news.py").read_text(encoding="utf-8").endswith("work\n")
     assert [p for p in sorted(project.rglob("*")) if p.is_file()] == [
         p for p in before if p.is_file()
     ]

@@ -115,7 +115,7 @@ def test_an_empty_folder_is_no_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{", "[]", "\xff"])
 def test_a_damaged_manifest_is_refused(folder: Path, text: str) -> None:
     (folder / MANIFEST).write_text(text, encoding="latin-1")
-    with pytest.raises(ArtifactError, match=r"not JSON|an object is needed"):
+    with pytest.raises(ArtifactError, match=r"holds no JSON|an object is needed"):
         read_artifact(folder)
 
 

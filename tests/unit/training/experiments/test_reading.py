@@ -28,6 +28,7 @@ HEAD = "name: x\nmodel: podcasts\n"
         (HEAD + "grid:\n  als.alpha: 3", r"f:4: als.alpha is 3; a list"),
         (HEAD + "grid: {als.alpha: [1], als.alpha: [2]}", r"f:3: als.alpha is there twice"),
         (HEAD + "grid: {a: [1]", r"f:3: not valid YAML"),
+        (HEAD + "seeds: []\ngrid: {als.alpha: [1]}", r"f:3: seeds is \[\]; a list is needed"),
         (HEAD + "seeds: [1, true]\ngrid: {als.alpha: [1]}", r"f:3: 1 is True; a whole number"),
         (HEAD + "seeds: [1, 1]\ngrid: {als.alpha: [1]}", r"f:3: seeds are \[1, 1\]; different"),
         (HEAD + "metrics: ndcg\ngrid: {als.alpha: [1]}", r"f:3: metrics is 'ndcg'; a list"),

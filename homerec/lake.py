@@ -251,9 +251,26 @@ def locked(target: Path, *, shared: bool = False) -> Iterator[None]:
         Only read it: readers share the lock, and whoever makes it anew waits for them.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_name(f".{target.name}.lock").open("w") as stream:
+    with _lock_of(target).open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
+
+
+def is_locked(target: Path) -> bool:
+    """Whether a process, this one included, is within :func:`locked` for ``target``."""
+    lock = _lock_of(target)
+    if not lock.exists():
+        return False
+    with lock.open("r") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _lock_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
 
 
 def _work_lock(home: Path) -> Path:

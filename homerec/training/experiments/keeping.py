@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from homerec.errors import ExperimentError
-from homerec.lake import Lake, locked, read_json, write_json
+from homerec.lake import Lake, is_locked, locked, read_json, write_json
 from homerec.registry.bootstrap import Interval
 from homerec.settings import Settings
 from homerec.training.experiments.comparing import Row, SegmentRow
@@ -67,6 +67,7 @@ class Record:
     validation, test : list of (str, str), (str, str)
         Windows judged: first day and end.
     status : {"running", "done", "stopped", "failed"}
+        A running one whose process is gone is read as stopped.
     n_configurations : int
         Tried.
     n_failed : int
@@ -136,6 +137,8 @@ class Record:
         """
         try:
             raw: dict[str, Any] = read_json(folder / "experiment.json")
+            if raw["status"] == "running" and not is_locked(folder):
+                raw["status"] = "stopped"
             return cls(
                 **{
                     **raw,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from homerec.errors import ExperimentError
 from homerec.features.snapshot import SnapshotInfo, ensure_snapshot
-from homerec.lake import at_work, locked
+from homerec.lake import at_work, is_locked, locked
 from homerec.registry.store import Registry
 from homerec.settings import Settings
 from homerec.training.experiments.cell import Cell, CellResult, is_finished, read_result
@@ -92,6 +92,8 @@ def run_experiment(
     """
     chosen = options or Options()
     folder = Folders.of(settings).record(experiment.file.name)
+    if is_locked(folder):
+        progress(f"experiment: another process runs {experiment.file.name}; waiting for its end")
     with at_work(settings.home), locked(folder):
         return _Run(settings, experiment, registry, chosen, progress).go()
 

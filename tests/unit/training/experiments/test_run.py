@@ -386,8 +386,10 @@ def test_a_stopped_run_goes_on_and_leaves_no_process(copy: Settings) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     children = _descendants(started.pid)
+    assert read_record(copy, "killed").status == "running"
     started.send_signal(signal.SIGKILL)
     started.wait()
+    assert read_record(copy, "killed").status == "stopped"
     deadline = time.monotonic() + 20
     while any(_alive(pid) for pid in children):
         assert time.monotonic() < deadline, "processes are left behind"

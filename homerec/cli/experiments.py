@@ -126,7 +126,7 @@ def _list(settings: Settings) -> int:
     from homerec.training.experiments.keeping import records
 
     rows = []
-    for record in records(settings):
+    for record in records(settings, readable=True):
         best = next((r for r in record.rows if r.name == record.winner), None)
         mean = f"{best.means[record.metrics[0]]:.4f}" if best else "-"
         rows.append(

@@ -303,6 +303,6 @@ def test_an_experiment_that_cannot_be_read_removes_nothing_of_the_others(
     experiment(settings, "old", 300, ["one"])
     experiment(settings, "torn", 300, ["two"])
     write_json({"name": "torn"}, Folders.of(settings).record("torn") / "experiment.json")
-    with pytest.raises(ExperimentError, match=r"torn.*homerec experiment --remove NAME"):
+    with pytest.raises(ExperimentError, match=r"torn.*remove its folder"):
         retain(settings)
     assert len(list(Folders.of(settings).cells.iterdir())) == 2

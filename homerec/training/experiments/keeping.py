@@ -160,13 +160,28 @@ class Record:
             ) from error
 
 
-def records(settings: Settings) -> Iterator[Record]:
-    """Yield what is kept, by name; one that cannot be read is named in a warning."""
+def records(settings: Settings, *, readable: bool = False) -> Iterator[Record]:
+    """Yield what is kept, by name.
+
+    Parameters
+    ----------
+    settings : Settings
+    readable : bool
+        Leave out what cannot be read, with a warning: to look at the others, never to remove what
+        they do not use.
+
+    Raises
+    ------
+    ExperimentError
+        One cannot be read.
+    """
     folder = Folders.of(settings).record("x").parent
     for path in sorted(folder.glob("*/experiment.json")):
         try:
             yield Record.read(path.parent)
         except ExperimentError as error:
+            if not readable:
+                raise
             logger.warning("%s", error)
 
 
@@ -180,7 +195,7 @@ def read_record(settings: Settings, name: str) -> Record:
     """
     folder = Folders.of(settings).record(name)
     if "/" in name or not (folder / "experiment.json").exists():
-        known = ", ".join(r.name for r in records(settings)) or "none"
+        known = ", ".join(r.name for r in records(settings, readable=True)) or "none"
         raise ExperimentError(f"There is no experiment {name}; kept are {known}.")
     return Record.read(folder)
 

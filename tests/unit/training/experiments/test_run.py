@@ -211,7 +211,7 @@ def test_a_damaged_record_is_named_and_hides_no_other(
     broken = Folders.of(copy).record("broken")
     broken.mkdir(parents=True)
     (broken / "experiment.json").write_text("{")
-    assert "trees" in [one.name for one in records(copy)]
+    assert "trees" in [one.name for one in records(copy, readable=True)]
     assert "broken/experiment.json cannot be read" in caplog.text
     with pytest.raises(ExperimentError, match=r"broken/experiment\.json cannot be read"):
         read_record(copy, "broken")

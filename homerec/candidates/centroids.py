@@ -27,7 +27,7 @@ from homerec.candidates.base import CandidateSource, FitData, Prepared, Query, T
 from homerec.candidates.history import History
 from homerec.candidates.topk import dot_pairs, top_k
 from homerec.features.tables import Floats, Rows
-from homerec.parameters import Count, ItemType, NotNegative, checked
+from homerec.parameters import Count, ItemType, NotNegative, Number, checked
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class CentroidsSource(CandidateSource):
         *,
         clusters: Count = 32,
         known_items: Count = 15,
-        few_items: Annotated[int, Field(ge=0, strict=True)] = 15,
+        few_items: Number = 15,
         trust: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.7,
         factors: Count = 12,
         regularization: NotNegative = 10.0,

@@ -323,7 +323,8 @@ class ModelSpec:
                 changes[name] = {**self.drift_limits, **value}
             else:
                 changes[name] = value
-        self._check_fields(changes)
+        plain = {name: value for name, value in changes.items() if name not in _TABLES}
+        _check_values(f"[models.{self.name}]", {f.name: f.type for f in fields(self)}, plain)
         # Parameters belong to their ranker: another one starts from its own defaults.
         if changes.get("ranker", self.ranker) != self.ranker:
             changes.setdefault("ranker_parameters", {})
@@ -334,23 +335,14 @@ class ModelSpec:
         changed.baseline.build()
         return changed
 
-    def _check_fields(self, changes: Mapping[str, Any]) -> None:
-        annotations = {f.name: f.type for f in fields(self)}
-        for name in changes.keys() - _TABLES:
-            wrong = misfit(annotations[name], changes[name])
-            if wrong:
-                raise SettingsError(f"[models.{self.name}] {name} is {changes[name]!r}: {wrong}.")
-
     def _new_limits(self, value: Mapping[str, Any]) -> GateLimits:
         annotations = {f.name: f.type for f in fields(GateLimits)}
-        for name, given in value.items():
+        for name in value:
             if name not in annotations:
                 raise SettingsError(
                     f"[models.{self.name}.limits] sets {name}; known are {', '.join(annotations)}."
                 )
-            wrong = misfit(annotations[name], given)
-            if wrong:
-                raise SettingsError(f"[models.{self.name}.limits] {name} is {given!r}: {wrong}.")
+        _check_values(f"[models.{self.name}.limits]", annotations, value)
         return replace(self.limits, **value)
 
     def _new_sources(self, value: Mapping[str, Mapping[str, Any]]) -> tuple[SourceSpec, ...]:
@@ -361,10 +353,13 @@ class ModelSpec:
         for source in self.sources:
             new = dict(value.get(source.name, {}))
             k = new.pop("k", source.k)
-            wrong = misfit(Count, k)
-            if wrong:
-                raise SettingsError(
-                    f"[models.{self.name}.sources.{source.name}] k is {k!r}: {wrong}."
-                )
+            _check_values(f"[models.{self.name}.sources.{source.name}]", {"k": Count}, {"k": k})
             changed.append(SourceSpec(source.name, k, {**source.parameters, **new}))
         return tuple(changed)
+
+
+def _check_values(place: str, annotations: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        wrong = misfit(annotations[name], value)
+        if wrong:
+            raise SettingsError(f"{place} {name} is {value!r}: {wrong}.")

@@ -22,15 +22,16 @@ from typing import ClassVar, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from homerec.candidates.base import CandidateSource, FitData, Prepared, Query, Reasons, Top
 from homerec.candidates.reasons import strongest
+from homerec.candidates.starts_evidence import Evidence
 from homerec.candidates.starts_fitting import Attributes, Chooser, chances, common, fit_items
 from homerec.candidates.starts_folding import Doubles, Integers, Support, Vectors, fold
 from homerec.candidates.starts_popularity import (
     Popularity,
+    beside_fitted,
     by_starts_alone,
     exposures,
     measure,
@@ -48,6 +49,8 @@ _WEIGHTS: Final = {"artist": 1.0, "album": 1.0, "playlist": 1.0, "show": 1.0}
 _PASSIVE_WEIGHTS: Final = {"artist": 0.1}
 #: Newton steps at night: enough to come within .02 of the maximum, in the mean of squares.
 _STEPS: Final = 4
+#: Written into artifacts: raised when the same factors would give a listener another place.
+_READING: Final = 2
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class StartsSource(CandidateSource):
         self,
         *,
         factors: Count = 8,
-        precision: Positive = 15.0,
+        precision: Positive = 30.0,
         tag_strength: NotNegative = 0.5,
         language_strength: NotNegative = 1.0,
         weights: dict[ItemType, Share] | None = None,
@@ -169,12 +172,10 @@ class StartsSource(CandidateSource):
         rng = np.random.default_rng(data.seed)
         catalog = data.catalog
         self._weights = {**dict.fromkeys(data.item_types, 1.0), **self.parameters["weights"]}
-        items, started, recent, markets = self._gather(data)
-        kinds = catalog.types[items]
-        order = np.argsort(kinds, kind="stable")
-        items = items[order]
-        started, recent = started[:, order].tocsr(), recent[:, order].tocsr()
-        types = np.unique(kinds[order], return_inverse=True)[1].astype(np.int64)
+        items, evidence, markets = self._gather(data)
+        types = np.unique(catalog.types[items], return_inverse=True)[1].astype(np.int64)
+        started, known = evidence.started, evidence.known(types)
+        recent = evidence.recent(self.parameters["recent_days"])
         attributes = self._named(
             common(catalog.tags, catalog.item_tags.sum(axis=0), self.parameters["max_tags"]),
             tuple(catalog.language_names),
@@ -196,6 +197,7 @@ class StartsSource(CandidateSource):
                 iterations=self.parameters["iterations"],
                 rng=np.random.default_rng([data.seed, number]),
                 support=chooser,
+                known=known,
             )
             vectors = attributes.vectors(fitted.factors, shares)
             return Member(
@@ -222,17 +224,24 @@ class StartsSource(CandidateSource):
         shard = query.shard
         catalog = shard.catalog
         columns = catalog.rows(self.item_keys_)
-        started = self._started(shard, columns)[query.rows]
+        evidence = self._evidence(shard, columns).take(query.rows)
+        known = evidence.known(self._types)
         markets = self._known_markets(catalog)[shard.markets[query.rows]]
         x = np.hstack(
             [
                 fold(
-                    started, self._types, vectors, self._support(member, vectors), markets,
+                    evidence.started,
+                    self._types,
+                    vectors,
+                    self._support(member, vectors),
+                    markets,
+                    known=known,
+                    log_chance=member.popularity.log_chance,
                     steps=_STEPS,
                 )
                 for member, vectors in zip(self.members_, self._vectors(), strict=True)
             ]
-        )  # fmt: skip
+        )
         return PreparedStarts(
             query, x.astype(np.float32), self._of_items(query), self._present(query)
         )
@@ -260,7 +269,7 @@ class StartsSource(CandidateSource):
             return added * weight[:, None]
 
         known = np.flatnonzero(asked >= 0)
-        started = self._started(query.shard, columns)
+        started = self._evidence(query.shard, columns).started
         best = np.full(len(listener), -1, dtype=np.int64)
         best[known] = strongest(started, columns, barred, listener[known], item[known], parts)
         return Reasons.of_items(query.shard, listener, best)
@@ -269,6 +278,7 @@ class StartsSource(CandidateSource):
         """Write the items' side; listeners are never kept."""
         np.savez(
             folder / f"{self.name}.npz",
+            reading=np.array(_READING),
             weights=np.array([self._weights.get(t, 0.0) for t in ITEM_TYPES]),
             item_keys=self.item_keys_,
             factors=np.stack([m.factors for m in self.members_]),
@@ -291,13 +301,13 @@ class StartsSource(CandidateSource):
         Raises
         ------
         OutdatedArtifactError
-            It was written before popularity was learned.
+            Its factors were learned from starts that were read in another way.
         """
         path = folder / f"{self.name}.npz"
         with np.load(path, allow_pickle=False) as arrays:
-            if "due" not in arrays.files:
+            if "reading" not in arrays.files or arrays["reading"] != _READING:
                 raise OutdatedArtifactError(
-                    f"{path} is of an older homerec, which did not learn how popular items are. "
+                    f"{path} is of an older homerec, which read starts in another way. "
                     "Train the model again (homerec train), or use the version that wrote it."
                 )
             self.item_keys_ = arrays["item_keys"]
@@ -358,21 +368,18 @@ class StartsSource(CandidateSource):
             self.parameters["language_strength"],
         )
 
-    def _gather(self, data: FitData) -> tuple[Rows, sparse.csr_matrix, sparse.csr_matrix, Rows]:
-        """Items with enough listeners, who started them ever and lately, the listeners' markets."""
+    def _gather(self, data: FitData) -> tuple[Rows, Evidence, Integers]:
+        """Items with enough listeners, type by type; who started them; the listeners' markets."""
         catalog = data.catalog
         read = [ITEM_TYPES.index(name) for name, weight in self._weights.items() if weight > 0]
         items = np.flatnonzero(np.isin(catalog.types, read)).astype(np.int64)
-        parts, late, of_market = [], [], []
+        parts, of_market = [], []
         for shard in data.shards():
-            parts.append(self._started(shard, items))
-            late.append(self._recent(shard, items))
+            parts.append(self._evidence(shard, items))
             of_market.append(shard.markets.astype(np.int64))
-        empty = sparse.csr_matrix((0, len(items)))
-        started = sparse.vstack(parts, format="csr") if parts else empty
-        recent = sparse.vstack(late, format="csr") if late else empty
+        evidence = Evidence.stack(parts, len(items))
         markets = np.concatenate(of_market) if of_market else np.zeros(0, dtype=np.int64)
-        listeners = np.bincount(started.indices, minlength=len(items))
+        listeners = np.bincount(evidence.started.indices, minlength=len(items))
         enough = np.flatnonzero(listeners >= self.parameters["min_listeners"])
         if len(enough) < _MIN_ITEMS:
             raise TrainingError(
@@ -382,43 +389,15 @@ class StartsSource(CandidateSource):
                 "a longer history or more listeners."
             )
         enough = enough[np.lexsort((enough, -listeners[enough]))[: self.parameters["max_items"]]]
-        enough.sort()
-        rows = np.flatnonzero(np.diff(started.indptr) > 0)
+        enough = enough[np.lexsort((enough, catalog.types[items[enough]]))]
+        rows = np.flatnonzero(np.diff(evidence.started.indptr) > 0)
         if len(rows) > self.parameters["max_listeners"]:
             rng = np.random.default_rng(data.seed)
             rows = np.sort(rng.choice(rows, self.parameters["max_listeners"], replace=False))
-        started, recent = (of[rows][:, enough].tocsr() for of in (started, recent))
-        return items[enough], started, recent, markets[rows]
+        return items[enough], evidence.take(rows, enough), markets[rows]
 
-    def _started(self, shard: Shard, items: Rows) -> sparse.csr_matrix:
-        """Weight of each listener's start of each item, csr_matrix float64 (n, len(items))."""
-        weights = np.array([self._weights.get(t, 0.0) for t in ITEM_TYPES])
-        passive = self.parameters["passive_weights"]
-        passive_weights = np.minimum(np.array([passive.get(t, 0.0) for t in ITEM_TYPES]), weights)
-        types = shard.catalog.types[shard.pair_item]
-        chosen = shard.pair_columns["n_chosen"] > 0
-        played = np.where(chosen, weights[types], passive_weights[types])
-        # A pick is a start beyond doubt.
-        weight = np.concatenate([played, np.ones(len(shard.pick_item))])
-        listener = np.concatenate([shard.pair_listener, shard.pick_listener])
-        item = np.concatenate([shard.pair_item, shard.pick_item])
-        column = np.full(len(shard.catalog.items) + 1, -1, dtype=np.int64)
-        column[items] = np.arange(len(items))
-        column[-1] = -1
-        kept = (column[item] >= 0) & (weight > 0)
-        matrix = sparse.csr_matrix(
-            (weight[kept], (listener[kept], column[item[kept]])),
-            shape=(shard.n_listeners, len(items)),
-        )
-        matrix.sum_duplicates()
-        np.minimum(matrix.data, 1.0, out=matrix.data)
-        return matrix
-
-    def _recent(self, shard: Shard, items: Rows) -> sparse.csr_matrix:
-        """1 for each start of the last days, csr_matrix float32 (n, len(items))."""
-        days = shard.pair_columns["days_since_first"]
-        recent = days <= self.parameters["recent_days"]
-        return shard.matrix(np.ones_like(days), recent)[:, items]
+    def _evidence(self, shard: Shard, items: Rows) -> Evidence:
+        return Evidence.read(shard, items, self._weights, self.parameters["passive_weights"])
 
     def _known_markets(self, catalog: Catalog) -> Integers:
         """Look up a catalog's markets in the fit, int64; -1 for one that it did not know."""
@@ -454,11 +433,11 @@ class StartsSource(CandidateSource):
         catalog, items = query.shard.catalog, query.items
         days = self.parameters["recent_days"]
         starts, exposure = recent_starts(catalog, items, days), exposures(catalog, items, days)
-        out = by_starts_alone(starts, exposure, catalog.types[items])
+        types = catalog.types[items]
         at = self._fitted(catalog.items[items])
         fitted = at >= 0
         at, number = at[fitted], self._known_markets(catalog)
-        out[:, fitted] = np.mean(
+        logs = np.mean(
             [
                 m.popularity.at_present(
                     starts[:, fitted], exposure[fitted], at, self._types[at], number
@@ -467,6 +446,8 @@ class StartsSource(CandidateSource):
             ],
             axis=0,
         )
+        alone = by_starts_alone(starts, exposure, types)
+        out = beside_fitted(alone, logs, fitted, starts, types)
         return out.astype(np.float32)
 
 

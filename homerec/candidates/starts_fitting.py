@@ -10,7 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from homerec.candidates.starts_folding import Doubles, Integers, Support, Vectors, fold
+from homerec.candidates.starts_folding import (
+    MOST_KNOWN,
+    Doubles,
+    Integers,
+    Support,
+    Vectors,
+    fold,
+)
 from homerec.features.tables import Catalog, Floats, Rows
 
 logger = logging.getLogger(__name__)
@@ -25,6 +32,8 @@ _BIAS_PRECISION: Final = 1.0
 _RIDGE: Final = 1.0
 #: Items at a time: their expected starts of all listeners stay in the cache.
 _BLOCK: Final = 64
+#: Pairs of listener and item at a time.
+_PAIRS: Final = 200_000
 
 
 @dataclass(frozen=True)
@@ -145,12 +154,14 @@ def fit_items(
     iterations: int,
     rng: np.random.Generator,
     support: "Chooser",
+    known: Doubles,
 ) -> Fitted:
     """Alternate between listeners (:func:`fold`) and items, one Newton step each.
 
     Given the listeners, items are independent: the starts of an item are Poisson with the mean
-    n_u w_i exp(b_i + x_u' v_i) / Z_u over listeners, and its factors have a normal prior around
-    those that its attributes give.
+    n_u (1 - q_ui) w_i exp(b_i + x_u' v_i) / Z_u over listeners, and its factors have a normal
+    prior around those that its attributes give. As in :func:`fold`, q_ui says for how much of the
+    listener's choosing the item was known.
 
     Parameters
     ----------
@@ -168,15 +179,19 @@ def fit_items(
     rng : numpy.random.Generator
         Where to begin.
     support : Chooser
+    known : float64 (nnz,)
+        As in :func:`fold`.
 
     References
     ----------
     Canny 2004, GaP: a factor model for discrete data (alternating Poisson fits).
     """
     order = np.argsort(markets, kind="stable")
-    started, markets = started[order], markets[order]
+    missing = sparse.csr_matrix((known, started.indices, started.indptr), shape=started.shape)
+    started, markets, missing = started[order], markets[order], missing[order]
     m, listener_of = started.shape[1], started.T.tocsr()
-    amount = np.asarray((started @ _one_hot(types)).todense())
+    of_type = _one_hot(types)
+    amount = (started @ of_type).toarray()
     of_attributes = 0.5 * rng.standard_normal((shares.shape[1], k))
     factors = shares @ of_attributes + 0.1 * rng.standard_normal((m, k))
     bias = np.zeros(m)
@@ -186,10 +201,25 @@ def fit_items(
     for number in range(iterations):
         vectors = attributes.vectors(factors, shares)
         chosen = support.of(vectors, chance, bias)
-        x = fold(started, types, vectors, chosen, markets, begin=x, steps=2 if number else 6)
+        log_chance = np.log(chance) + bias
+        x = fold(
+            started,
+            types,
+            vectors,
+            chosen,
+            markets,
+            known=missing.data,
+            log_chance=log_chance,
+            begin=x,
+            steps=2 if number else 6,
+        )
         tilted = np.hstack([np.ones((len(x), 1)), x[:, :k]])
-        scale = _log_scale(amount, chosen, markets, x)
-        products = _expected(vectors, np.log(chance) + bias, types, x, scale, markets, tilted)
+        totals = _totals(chosen, markets, x)
+        gone = _known_odds(missing, vectors, log_chance, types, markets, x, totals)
+        with np.errstate(divide="ignore"):
+            scale = np.log(amount / (totals - (gone @ of_type).toarray())).astype(np.float32)
+        products = _expected(vectors, log_chance, types, x, scale, markets, tilted)
+        products -= _unexpected(gone, types, scale, tilted)
         gradient = listener_of @ tilted - products[:, 0]
         gradient -= prior * np.column_stack([bias, factors - shares @ of_attributes])
         step = np.linalg.solve(products + np.diag(prior), gradient[:, :, None])[:, :, 0]
@@ -230,7 +260,7 @@ def _expected(
     types : int64 (m,)
     x : float64 (n, width)
     scale : float32 (n, n_types)
-        From :func:`_log_scale`.
+        Log of a listener's starts of a type less log of the sum of their odds; -inf without.
     markets : int64 (n,)
         Ascending.
     tilted : float64 (n, k + 1)
@@ -262,15 +292,65 @@ def _expected(
     return out
 
 
-def _log_scale(amount: Doubles, support: Support, markets: Integers, x: Doubles) -> Floats:
-    """Log of starts less log of the sum of chances, float32 (n, n_types); -inf without starts."""
-    out, across = np.empty(amount.shape, dtype=np.float32), x.astype(np.float32)
-    wide = support.vectors.dense().astype(np.float32)
+def _known_odds(
+    known: sparse.csr_matrix,
+    vectors: Vectors,
+    log_chance: Doubles,
+    types: Integers,
+    markets: Integers,
+    x: Doubles,
+    totals: Doubles,
+) -> sparse.csr_matrix:
+    """Odds of what was known, for as long as it was, csr_matrix float64 (n, m).
+
+    A listener's of a type sum to :data:`MOST_KNOWN` of ``totals`` at most.
+    """
+    row, column = np.repeat(np.arange(known.shape[0]), np.diff(known.indptr)), known.indices
+    wide, taste = vectors.dense(), np.empty(known.nnz)
+    for start in range(0, known.nnz, _PAIRS):
+        at = slice(start, start + _PAIRS)
+        taste[at] = np.einsum("ij,ij->i", x[row[at]], wide[column[at]])
+    odds = known.data * np.exp(taste + log_chance[markets[row], column])
+    gone = np.zeros(totals.shape)
+    np.add.at(gone, (row, types[column]), odds)
+    part = np.minimum(1.0, MOST_KNOWN * totals / np.maximum(gone, 1e-300))
+    odds *= part[row, types[column]]
+    return sparse.csr_matrix((odds, column, known.indptr), shape=known.shape)
+
+
+def _unexpected(
+    gone: sparse.csr_matrix, types: Integers, scale: Floats, tilted: Doubles
+) -> Doubles:
+    """Sum t t' over listeners by the starts that are missing since they knew the item.
+
+    Parameters
+    ----------
+    gone : csr_matrix float64 (n, m)
+        From :func:`_known_odds`.
+    types, scale, tilted
+        As in :func:`_expected`.
+
+    Returns
+    -------
+    float64 (m, k + 1, k + 1)
+    """
+    row = np.repeat(np.arange(gone.shape[0]), np.diff(gone.indptr))
+    starts = gone.data * np.exp(scale[row, types[gone.indices]].astype(np.float64))
+    missing = sparse.csr_matrix((starts, gone.indices, gone.indptr), shape=gone.shape)
+    width = tilted.shape[1]
+    square = (tilted[:, :, None] * tilted[:, None, :]).reshape(len(tilted), width * width)
+    out: Doubles = np.asarray(missing.T.tocsr() @ square).reshape(-1, width, width)
+    return out
+
+
+def _totals(support: Support, markets: Integers, x: Doubles) -> Doubles:
+    """Sum of a type's odds for each listener, as if nothing were known, float64 (n, n_types)."""
+    out = np.empty((len(x), len(support.bounds) - 1))
+    across, wide = x.astype(np.float32), support.vectors.dense().astype(np.float32)
     log_weight = np.log(support.weight).astype(np.float32)
     for kind, (low, high) in enumerate(pairwise(support.bounds)):
         odds = np.exp(across @ wide[low:high].T + log_weight[markets, low:high])
-        with np.errstate(divide="ignore"):
-            out[:, kind] = np.log(amount[:, kind] / odds.sum(axis=1))
+        out[:, kind] = odds.sum(axis=1)
     return out
 
 

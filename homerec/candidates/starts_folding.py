@@ -21,6 +21,10 @@ Integers = npt.NDArray[np.int64]
 _LONGEST: Final = 1.5
 #: Chances of less than exp of it, of the largest, count as that.
 _LEAST: Final = -700.0
+#: What a listener knows is at most this share of a type's sum: it is estimated, too.
+MOST_KNOWN: Final = 0.7
+#: An item of the listener's own is at most exp of it times the largest of the support.
+_ABOVE: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -101,27 +105,34 @@ def fold(
     support: Support,
     markets: Integers,
     *,
+    known: Doubles,
+    log_chance: Doubles,
     begin: Doubles | None = None,
     steps: int,
 ) -> Doubles:
     """Most probable coordinates of listeners, given what they started.
 
     With w_i the chance of item i in the listener's market and v_i its vector, a start of a type is
-    drawn with probability w_i exp(x' v_i) / sum_j w_j exp(x' v_j) over the items of the type; x has
-    a standard normal prior. Steps are Newton's with the curvature taken at x = 0, which is
-    factored once a listener.
+    drawn with probability w_i exp(x' v_i) / sum_j (1 - q_j) w_j exp(x' v_j) over the items of the
+    type, where q_j says for how much of the listener's choosing j was known already; x has a
+    standard normal prior. Steps are Newton's with the curvature taken at x = 0 and q = 0, which
+    is factored once a listener.
 
     Parameters
     ----------
     started : csr_matrix float64 (n, m)
-        Weight of each start, in [0, 1].
+        Weight of each start, in [0, 1]; indices ascend within a row.
     types : int64 (m,)
-        Number of the type of each item, as in ``support.bounds``.
+        Number of the type of each item, as in ``support.bounds``; ascending.
     vectors : Vectors
         Of the m items.
     support : Support
     markets : int64 (n,)
         Market of each listener; -1 for one that is not known.
+    known : float64 (nnz,)
+        The q of each start, in the order of ``started.data``; 0 for everything else.
+    log_chance : float64 (n_markets + 1, m)
+        Log of the w of all items.
     begin : float64 (n, width), optional
         Where to begin; at 0 by default.
     steps : int
@@ -153,6 +164,9 @@ def fold(
             ),
             support.bounds,
             np.log(support.weight),
+            types.astype(np.int64),
+            known,
+            log_chance,
             support.curvature(),
             steps,
             out,
@@ -197,8 +211,10 @@ def _evidence(out: Any, at: Any, amount: Any, factors: Any, attribute: Any, stre
 
 
 @compiled_adding_freely
-def _shared_out(exponent: Any, amount: Any) -> None:
-    """Turn the exponents of a type's support into expected starts.
+def _shared_out(exponent: Any, amount: Any, mine: Any, known: Any) -> None:
+    """Turn the exponents of a type's support into expected starts, as if nothing were known.
+
+    Those of the listener's own items become the starts that are missing because they are known.
 
     exp(y) is (exp(y / 1024))**1024, with a polynomial, several numbers at a time: to eleven digits
     near the largest, to eight where y is -40.
@@ -214,15 +230,39 @@ def _shared_out(exponent: Any, amount: Any) -> None:
             power *= power
         exponent[s] = power
         total += power
-    share = amount / total
+    gone = 0.0
+    for e in range(len(mine)):
+        mine[e] = known[e] * np.exp(min(mine[e] - largest, _ABOVE))
+        gone += mine[e]
+    part = min(1.0, MOST_KNOWN * total / max(gone, 1e-300))
+    share = amount / (total - part * gone)
+    for e in range(len(mine)):
+        mine[e] *= share * part
     for s in range(len(exponent)):
         exponent[s] *= share
 
 
 @compiled
+def _exponents(x: Any, at: Any, items: Any, log_chance: Any) -> Any:
+    """Compute the logs of the odds of a listener's own items."""
+    factors, attribute, strength = items
+    k = factors.shape[1]
+    out = np.empty(len(at))
+    for e in range(len(at)):
+        item = at[e]
+        out[e] = log_chance[item]
+        for j in range(k):
+            out[e] += x[j] * factors[item, j]
+        for a in range(attribute.shape[1]):
+            out[e] += x[k + attribute[item, a]] * strength[item, a]
+    return out
+
+
+@compiled
 def _slope(
-    slope: Any, x: Any, fixed: Any, amount: Any, support: Any, bounds: Any, log_weight: Any
-) -> None:
+    slope: Any, x: Any, fixed: Any, amount: Any, support: Any, bounds: Any, log_weight: Any,
+    at: Any, kinds: Any, known: Any, items: Any, log_chance: Any,
+) -> None:  # fmt: skip
     """Write the gradient of the log posterior of one listener at x into ``slope``."""
     factors, attribute, strength = support
     k = factors.shape[0]
@@ -230,13 +270,20 @@ def _slope(
     for a in range(len(attribute)):
         for s in range(len(chance)):
             chance[s] += x[k + attribute[a, s]] * strength[a, s]
+    mine = _exponents(x, at, items, log_chance)
+    low = 0
     for kind in range(len(amount)):
+        high = low
+        while high < len(at) and kinds[at[high]] == kind:
+            high += 1
         own = chance[bounds[kind] : bounds[kind + 1]]
         if amount[kind] > 0.0:
-            _shared_out(own, amount[kind])
+            _shared_out(own, amount[kind], mine[low:high], known[low:high])
         else:
             own[:] = 0.0
-    slope[:] = fixed - x
+        low = high
+    _evidence(slope, at, mine, items[0], items[1], items[2])
+    slope += fixed - x
     slope[:k] -= np.dot(factors, chance)
     for a in range(len(attribute)):
         for s in range(len(chance)):
@@ -246,7 +293,8 @@ def _slope(
 @entry_point
 def _fold(
     indptr: Any, indices: Any, data: Any, amount: Any, markets: Any, items: Any, support: Any,
-    bounds: Any, log_weight: Any, curvature: Any, steps: int, out: Any,
+    bounds: Any, log_weight: Any, kinds: Any, known: Any, log_chance: Any, curvature: Any,
+    steps: int, out: Any,
 ) -> None:  # fmt: skip
     factors, attribute, strength = items
     fixed, step = np.zeros(out.shape[1]), np.zeros(out.shape[1])
@@ -258,7 +306,10 @@ def _fold(
         _evidence(fixed, indices[low:high], data[low:high], factors, attribute, strength)
         lower = _factored(amount[i], curvature[markets[i]])
         for _ in range(steps):
-            _slope(step, out[i], fixed, amount[i], support, bounds, log_weight[markets[i]])
+            _slope(
+                step, out[i], fixed, amount[i], support, bounds, log_weight[markets[i]],
+                indices[low:high], kinds, known[low:high], items, log_chance[markets[i]],
+            )  # fmt: skip
             _solve(lower, step)
             length = np.sqrt((step * step).sum())
             out[i] += step * min(1.0, _LONGEST / max(length, _LONGEST))

@@ -18,8 +18,8 @@ from homerec.candidates.starts_folding import Doubles, Integers, Vectors
 from homerec.features.tables import Catalog, Rows
 
 #: Starts that are added to both sides of the ratios: of an item anywhere, and in one market.
-_ANYWHERE: Final = 5.0
-_HERE: Final = 10.0
+_ANYWHERE: Final = 60.0
+_HERE: Final = 30.0
 #: Without a fit: starts elsewhere against those in the market, and starts every item is given.
 _ELSEWHERE: Final = 0.05
 _PRIOR_STARTS: Final = 0.5
@@ -170,4 +170,43 @@ def by_starts_alone(starts: Doubles, exposure: Doubles, types: npt.NDArray[np.in
         total = np.maximum(here.sum(axis=1, keepdims=True), 1.0)
         here = here + _ELSEWHERE * everywhere * total / everywhere.sum()
         out[:, own] = np.log(here / here.sum(axis=1, keepdims=True))
+    return out
+
+
+def beside_fitted(
+    alone: Doubles,
+    at_present: Doubles,
+    fitted: npt.NDArray[np.bool_],
+    starts: Doubles,
+    types: npt.NDArray[np.integer],
+) -> Doubles:
+    """Put the chances of items without a fit beside those of the others of their type.
+
+    What a fit calls popularity is that of a listener without taste. Taste adds to it, most for
+    those who choose the item; counts of starts have that in them already. So the logs of counts
+    are moved by the mean difference between the two where both are known, weighed by starts.
+
+    Parameters
+    ----------
+    alone : float64 (n, k)
+        From :func:`by_starts_alone`, in n markets.
+    at_present : float64 (n, n_fitted)
+        From :meth:`Popularity.at_present`, of the items with a fit.
+    fitted : bool (k,)
+        Which those are.
+    starts : float64 (n, k)
+    types : integer (k,)
+
+    Returns
+    -------
+    float64 (n, k)
+    """
+    out = alone.copy()
+    out[:, fitted] = at_present
+    weight = starts.sum(axis=0)
+    for kind in np.unique(types):
+        both = fitted & (types == kind) & (weight > 0)
+        if both.any():
+            move = np.average((out - alone)[:, both], axis=1, weights=weight[both])
+            out[:, ~fitted & (types == kind)] += move[:, None]
     return out

@@ -25,7 +25,7 @@ MODEL: Final = ModelSpec(
             },
         ),
         SourceSpec("co_listening", 60, {"context_types": ("artist",)}),
-        SourceSpec("starts", 60),
+        SourceSpec("starts", 60, {"factors": 6}),
         SourceSpec("by_tags", 40),
         SourceSpec("new_items", 10),
         SourceSpec("popular", 40, {"column": "n_new_listener_plays_28d"}),

@@ -15,7 +15,11 @@ MODEL: Final = ModelSpec(
         SourceSpec("als", 80, {"context_types": ("artist",)}),
         SourceSpec("co_listening", 60, {"context_types": ("artist",)}),
         # What albums tell of the taste in shows is no more than noise.
-        SourceSpec("starts", 60, {"weights": {"artist": 1.0, "playlist": 1.0, "show": 1.0}}),
+        SourceSpec(
+            "starts",
+            60,
+            {"weights": {"artist": 1.0, "playlist": 1.0, "show": 1.0}, "tag_strength": 0.8},
+        ),
         SourceSpec("by_tags", 40),
         SourceSpec("new_items", 10),
         SourceSpec("popular", 40, {"column": "n_starts_28d"}),

@@ -11,7 +11,13 @@ from scipy import optimize, sparse
 
 from homerec.candidates.base import Query
 from homerec.candidates.starts_fitting import Chooser
-from homerec.candidates.starts_folding import Support, Vectors, _shared_out, fold
+from homerec.candidates.starts_folding import (
+    MOST_KNOWN,
+    Support,
+    Vectors,
+    _shared_out,
+    fold,
+)
 from homerec.errors import OutdatedArtifactError
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import Shard, find, load_catalog, load_shard
@@ -37,14 +43,20 @@ def planted(seed: int) -> tuple[Vectors, Support, np.ndarray]:
 
 
 def log_posterior(
-    x: np.ndarray, mine: np.ndarray, wide: np.ndarray, weight: np.ndarray, types: np.ndarray
+    x: np.ndarray,
+    mine: np.ndarray,
+    known: np.ndarray,
+    wide: np.ndarray,
+    weight: np.ndarray,
+    types: np.ndarray,
 ) -> float:
     """Log of the prior and of every start, written out."""
     total = -0.5 * float(x @ x)
     for i in np.flatnonzero(mine):
         same = types == types[i]
         odds = weight * np.exp(wide @ x)
-        total += float(mine[i]) * float(np.log(odds[i] / odds[same].sum()))
+        left = (1 - known) * odds
+        total += float(mine[i]) * float(np.log(odds[i] / left[same].sum()))
     return total
 
 
@@ -53,13 +65,21 @@ def test_folding_finds_the_maximum_of_the_posterior() -> None:
     started = (np.random.default_rng(4).random((6, N_ITEMS)) < 0.3).astype(float)
     started[1] *= 0.2
     started[5] = 0
+    known = np.where(started > 0, started * np.random.default_rng(5).random(started.shape), 0)
     found = fold(
-        sparse.csr_matrix(started), types, vectors, support, np.zeros(6, np.int64), steps=60
+        sparse.csr_matrix(started),
+        types,
+        vectors,
+        support,
+        np.zeros(6, np.int64),
+        known=known[started > 0],
+        log_chance=np.log(support.weight),
+        steps=200,
     )
     for line in range(6):
         best = optimize.minimize(
-            lambda x, mine=started[line]: (
-                -log_posterior(x, mine, vectors.dense(), support.weight[0], types)
+            lambda x, mine=started[line], known=known[line]: (
+                -log_posterior(x, mine, known, vectors.dense(), support.weight[0], types)
             ),
             np.zeros(WIDTH),
             tol=1e-10,
@@ -71,19 +91,39 @@ def test_starts_are_shared_out_as_numpys_exponential_says() -> None:
     exponent = np.concatenate([np.linspace(-60, 5, 1_001), [-1e4, -np.inf]])
     expected = np.exp(exponent - 5)
     expected *= 3 / expected.sum()
-    found = exponent.copy()
-    _shared_out(found, 3.0)
+    found, nothing = exponent.copy(), np.zeros(0)
+    _shared_out(found, 3.0, nothing, nothing)
     assert found.sum() == pytest.approx(3)
     near = exponent > -30
     np.testing.assert_allclose(found[near], expected[near], rtol=1e-8)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-20)
 
 
+@pytest.mark.parametrize("known", [0.4, 1.0])
+def test_what_is_known_is_missing_from_the_sum_and_never_more_than_most_of_it(known: float) -> None:
+    exponent, mine = np.log([1.0, 2.0, 7.0]), np.log([7.0])
+    _shared_out(exponent, 3.0, mine, np.array([known]))
+    # Of a sum of 10 the listener knows 7, for that part of their choosing.
+    gone = min(known * 7, MOST_KNOWN * 10)
+    np.testing.assert_allclose(exponent, 3 / (10 - gone) * np.array([1, 2, 7]))
+    np.testing.assert_allclose(mine, 3 / (10 - gone) * gone)
+
+
 def test_a_market_that_is_not_known_is_read_from_the_last_row() -> None:
     vectors, support, types = planted(3)
     started = sparse.csr_matrix((np.random.default_rng(4).random((1, N_ITEMS)) < 0.3).astype(float))
     unknown, last, first = (
-        fold(started, types, vectors, support, np.array([market]), steps=8) for market in (-1, 1, 0)
+        fold(
+            started,
+            types,
+            vectors,
+            support,
+            np.array([market]),
+            known=np.full(started.nnz, 0.3),
+            log_chance=np.log(support.weight),
+            steps=8,
+        )
+        for market in (-1, 1, 0)
     )
     np.testing.assert_array_equal(unknown, last)
     assert not np.allclose(unknown, first)
@@ -200,7 +240,7 @@ def test_a_file_of_an_older_homerec_says_so(shard: Shard, tmp_path: Path) -> Non
     make_source("starts").fit(fit_data(shard.catalog, shard)).save(tmp_path)
     path = tmp_path / "starts.npz"
     with np.load(path) as arrays:
-        old = {name: values for name, values in arrays.items() if name != "due"}
+        old = {name: values for name, values in arrays.items() if name != "reading"}
     np.savez(path, **old)  # type: ignore[arg-type]
     with pytest.raises(OutdatedArtifactError, match=r"starts\.npz is of an older homerec.*Train"):
         make_source("starts").load(tmp_path)

@@ -10,6 +10,7 @@ from scipy import sparse
 from homerec.candidates.starts_folding import Vectors
 from homerec.candidates.starts_popularity import (
     Popularity,
+    beside_fitted,
     by_starts_alone,
     exposures,
     measure,
@@ -104,6 +105,26 @@ def test_a_trend_counts_everywhere_and_more_where_it_is() -> None:
     few = np.full((2, N_ITEMS), 2.0)
     few[0, 4] = 8.0
     assert 1.0 < present(found, few, THERE_ALL_DAYS)[0, 4] < 2.5
+
+
+def test_an_item_without_a_fit_is_moved_by_what_others_of_its_type_lose_to_taste() -> None:
+    starts = np.array([[10.0, 30.0, 20.0, 5.0, 7.0], [20.0, 10.0, 40.0, 5.0, 3.0]])
+    types = np.array([0, 0, 0, 1, 1])
+    alone = by_starts_alone(starts, np.ones(5), types)
+    fitted = np.array([True, True, False, False, False])
+    of_fit = alone[:, :2] - np.array([[1.0, 2.0], [0.5, 0.5]])
+    out = beside_fitted(alone, of_fit, fitted, starts, types)
+    np.testing.assert_allclose(out[:, :2], of_fit)
+    # Thirty starts in the first market speak for 1 and forty for 2.
+    np.testing.assert_allclose(out[:, 2], alone[:, 2] - [(30 * 1 + 40 * 2) / 70, 0.5])
+    # Of the other type nothing was fitted.
+    np.testing.assert_array_equal(out[:, 3:], alone[:, 3:])
+
+
+def test_an_item_without_a_fit_stays_where_nothing_was_started() -> None:
+    alone, fitted = np.zeros((1, 3)), np.array([True, False, False])
+    out = beside_fitted(alone, np.full((1, 1), -3.0), fitted, np.zeros((1, 3)), np.zeros(3))
+    np.testing.assert_array_equal(out, [[-3.0, 0, 0]])
 
 
 def test_a_market_that_is_not_known_or_was_silent_is_read_from_all_markets() -> None:

@@ -158,6 +158,10 @@ def fit_items(
 ) -> Fitted:
     """Alternate between listeners (:func:`fold`) and items, one Newton step each.
 
+    Items are fitted to what listeners may be, not to the one place where each most probably is:
+    around it they are normal with the variance of :func:`_spread`, so the mean of exp(x' v) is
+    exp(x' v + v' S v / 2). Without that, items follow what is luck in a listener's place.
+
     Given the listeners, items are independent: the starts of an item are Poisson with the mean
     n_u (1 - q_ui) w_i exp(b_i + x_u' v_i) / Z_u over listeners, and its factors have a normal
     prior around those that its attributes give. As in :func:`fold`, q_ui says for how much of the
@@ -185,6 +189,7 @@ def fit_items(
     References
     ----------
     Canny 2004, GaP: a factor model for discrete data (alternating Poisson fits).
+    Blei, Kucukelbir, McAuliffe 2017, Variational inference (a Gaussian mean field).
     """
     order = np.argsort(markets, kind="stable")
     missing = sparse.csr_matrix((known, started.indices, started.indptr), shape=started.shape)
@@ -214,12 +219,15 @@ def fit_items(
             steps=2 if number else 6,
         )
         tilted = np.hstack([np.ones((len(x), 1)), x[:, :k]])
-        totals = _totals(chosen, markets, x)
-        gone = _known_odds(missing, vectors, log_chance, types, markets, x, totals)
+        spread = _spread(amount, chosen, markets)
+        totals = _totals(chosen, markets, x, spread)
+        gone = _known_odds(missing, vectors, log_chance, types, markets, x, spread, totals)
         with np.errstate(divide="ignore"):
             scale = np.log(amount / (totals - (gone @ of_type).toarray())).astype(np.float32)
-        products = _expected(vectors, log_chance, types, x, scale, markets, tilted)
-        products -= _unexpected(gone, types, scale, tilted)
+        products, spreads = _expected(vectors, log_chance, types, x, spread, scale, markets, tilted)
+        less, less_spreads = _unexpected(gone, types, scale, tilted, spread)
+        products -= less
+        _add_spreads(products, spreads - less_spreads, factors)
         gradient = listener_of @ tilted - products[:, 0]
         gradient -= prior * np.column_stack([bias, factors - shares @ of_attributes])
         step = np.linalg.solve(products + np.diag(prior), gradient[:, :, None])[:, :, 0]
@@ -239,15 +247,49 @@ def _one_hot(types: Integers) -> sparse.csr_matrix:
     return sparse.csr_matrix((np.ones(len(types)), (np.arange(len(types)), types)))
 
 
+def _spread(amount: Doubles, support: Support, markets: Integers) -> Doubles:
+    """Variance of each coordinate of listeners, given the others, float64 (n, width).
+
+    The curvature is that of a listener without taste, as in :func:`fold`.
+    """
+    diagonal = np.einsum("mtii->mti", support.curvature())
+    out: Doubles = 1.0 / (1.0 + np.einsum("nt,nti->ni", amount, diagonal[markets]))
+    return out
+
+
+def _add_spreads(products: Doubles, spreads: Doubles, factors: Doubles) -> None:
+    """Complete sums over places to sums over what listeners may be, in place.
+
+    Parameters
+    ----------
+    products : float64 (m, k + 1, k + 1)
+        Sums of t t' by expected starts.
+    spreads : float64 (m, k)
+        Sums of the learned coordinates' variances by the same.
+    factors : float64 (m, k)
+        Of those who may be nearer to an item than their place, more starts of it are expected.
+    """
+    expected, places = products[:, 0, 0], products[:, 0, 1:].copy()
+    moved, own = spreads * factors, np.arange(1, products.shape[1])
+    mean = moved / np.maximum(expected, 1e-300)[:, None]
+    across = places[:, :, None] * mean[:, None, :]
+    products[:, 1:, 1:] += across + across.transpose(0, 2, 1)
+    products[:, 1:, 1:] += moved[:, :, None] * mean[:, None, :]
+    products[:, own, own] += spreads
+    products[:, 0, 1:] += moved
+    products[:, 1:, 0] += moved
+
+
 def _expected(
     vectors: Vectors,
     log_chance: Doubles,
     types: Integers,
     x: Doubles,
+    spread: Doubles,
     scale: Floats,
     markets: Integers,
     tilted: Doubles,
-) -> Doubles:
+) -> tuple[Doubles, Doubles]:
     """Sum t t' over listeners, by how many starts of each item are expected of each.
 
     Single precision is enough: a sum is compared with a count of starts.
@@ -259,6 +301,8 @@ def _expected(
     log_chance : float64 (n_markets + 1, m)
     types : int64 (m,)
     x : float64 (n, width)
+    spread : float64 (n, width)
+        From :func:`_spread`.
     scale : float32 (n, n_types)
         Log of a listener's starts of a type less log of the sum of their odds; -inf without.
     markets : int64 (n,)
@@ -268,20 +312,26 @@ def _expected(
 
     Returns
     -------
-    float64 (m, k + 1, k + 1)
+    products : float64 (m, k + 1, k + 1)
         Symmetric; the first row is the sum of t.
+    spreads : float64 (m, k)
+        Sum of the learned coordinates' variances by the same starts.
     """
     upper = np.triu_indices(tilted.shape[1])
     square = (tilted[:, upper[0]] * tilted[:, upper[1]]).astype(np.float32)
     across = np.ascontiguousarray(x.T, dtype=np.float32)
     of_type = np.ascontiguousarray(scale.T)
+    around = np.ascontiguousarray(0.5 * spread.T, dtype=np.float32)
+    learned = np.ascontiguousarray(spread[:, : tilted.shape[1] - 1], dtype=np.float32)
     wide, log_chance = vectors.dense().astype(np.float32), log_chance.astype(np.float32)
     cuts = np.searchsorted(markets, np.arange(len(log_chance)))
     m = len(wide)
     out = np.empty((m, tilted.shape[1], tilted.shape[1]))
+    spreads = np.empty((m, learned.shape[1]))
     for start in range(0, m, _BLOCK):
         at = slice(start, min(start + _BLOCK, m))
         mean = wide[at] @ across
+        mean += np.square(wide[at]) @ around
         for market, (low, high) in enumerate(pairwise(cuts)):
             mean[:, low:high] += log_chance[market, at, None]
         mean += of_type[types[at]]
@@ -289,7 +339,8 @@ def _expected(
         sums = mean @ square
         out[at, upper[0], upper[1]] = sums
         out[at, upper[1], upper[0]] = sums
-    return out
+        spreads[at] = mean @ learned
+    return out, spreads
 
 
 def _known_odds(
@@ -299,6 +350,7 @@ def _known_odds(
     types: Integers,
     markets: Integers,
     x: Doubles,
+    spread: Doubles,
     totals: Doubles,
 ) -> sparse.csr_matrix:
     """Odds of what was known, for as long as it was, csr_matrix float64 (n, m).
@@ -309,47 +361,53 @@ def _known_odds(
     wide, taste = vectors.dense(), np.empty(known.nnz)
     for start in range(0, known.nnz, _PAIRS):
         at = slice(start, start + _PAIRS)
-        taste[at] = np.einsum("ij,ij->i", x[row[at]], wide[column[at]])
+        own = wide[column[at]]
+        taste[at] = np.einsum("ij,ij->i", x[row[at]], own)
+        taste[at] += 0.5 * np.einsum("ij,ij->i", spread[row[at]], np.square(own))
     odds = known.data * np.exp(taste + log_chance[markets[row], column])
     gone = np.zeros(totals.shape)
     np.add.at(gone, (row, types[column]), odds)
-    part = np.minimum(1.0, MOST_KNOWN * totals / np.maximum(gone, 1e-300))
+    most = MOST_KNOWN * totals
+    part = np.divide(most, gone, out=np.ones_like(gone), where=gone > most)
     odds *= part[row, types[column]]
     return sparse.csr_matrix((odds, column, known.indptr), shape=known.shape)
 
 
 def _unexpected(
-    gone: sparse.csr_matrix, types: Integers, scale: Floats, tilted: Doubles
-) -> Doubles:
+    gone: sparse.csr_matrix, types: Integers, scale: Floats, tilted: Doubles, spread: Doubles
+) -> tuple[Doubles, Doubles]:
     """Sum t t' over listeners by the starts that are missing since they knew the item.
 
     Parameters
     ----------
     gone : csr_matrix float64 (n, m)
         From :func:`_known_odds`.
-    types, scale, tilted
+    types, scale, tilted, spread
         As in :func:`_expected`.
 
     Returns
     -------
-    float64 (m, k + 1, k + 1)
+    products : float64 (m, k + 1, k + 1)
+    spreads : float64 (m, k)
     """
     row = np.repeat(np.arange(gone.shape[0]), np.diff(gone.indptr))
     starts = gone.data * np.exp(scale[row, types[gone.indices]].astype(np.float64))
     missing = sparse.csr_matrix((starts, gone.indices, gone.indptr), shape=gone.shape)
-    width = tilted.shape[1]
+    width, listener_of = tilted.shape[1], missing.T.tocsr()
     square = (tilted[:, :, None] * tilted[:, None, :]).reshape(len(tilted), width * width)
-    out: Doubles = np.asarray(missing.T.tocsr() @ square).reshape(-1, width, width)
-    return out
+    products: Doubles = np.asarray(listener_of @ square).reshape(-1, width, width)
+    return products, np.asarray(listener_of @ spread[:, : width - 1])
 
 
-def _totals(support: Support, markets: Integers, x: Doubles) -> Doubles:
+def _totals(support: Support, markets: Integers, x: Doubles, spread: Doubles) -> Doubles:
     """Sum of a type's odds for each listener, as if nothing were known, float64 (n, n_types)."""
     out = np.empty((len(x), len(support.bounds) - 1))
     across, wide = x.astype(np.float32), support.vectors.dense().astype(np.float32)
+    around = (0.5 * spread).astype(np.float32)
     log_weight = np.log(support.weight).astype(np.float32)
     for kind, (low, high) in enumerate(pairwise(support.bounds)):
-        odds = np.exp(across @ wide[low:high].T + log_weight[markets, low:high])
+        taste = across @ wide[low:high].T + around @ np.square(wide[low:high]).T
+        odds = np.exp(taste + log_weight[markets, low:high])
         out[:, kind] = odds.sum(axis=1)
     return out
 

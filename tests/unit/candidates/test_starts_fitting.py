@@ -1,0 +1,109 @@
+"""The item side of the model of starts against sums that are written out."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from homerec.candidates.starts_fitting import (
+    _add_spreads,
+    _expected,
+    _known_odds,
+    _totals,
+    _unexpected,
+)
+from homerec.candidates.starts_folding import MOST_KNOWN, Support, Vectors
+
+N, M, K, N_ATTRIBUTES = 40, 12, 3, 2
+WIDTH = K + N_ATTRIBUTES
+TYPES = np.repeat([0, 1], M // 2)
+
+
+class Planted:
+    """Forty listeners in two markets, twelve items of two types, some of them known."""
+
+    def __init__(self, seed: int, known: float) -> None:
+        rng = np.random.default_rng(seed)
+        self.factors = rng.standard_normal((M, K))
+        self.attribute = rng.integers(0, N_ATTRIBUTES, (M, 1))
+        self.x = rng.standard_normal((N, WIDTH))
+        self.spread = rng.uniform(0.1, 0.6, (N, WIDTH))
+        self.markets = np.sort(rng.integers(0, 2, N))
+        self.log_chance = np.log(rng.dirichlet(np.ones(M), 3))
+        self.amount = rng.integers(1, 6, (N, 2)).astype(float)
+        own = rng.random((N, M)) < 0.2
+        self.known = sparse.csr_matrix(np.where(own, rng.uniform(0, known, (N, M)), 0))
+
+    def vectors(self, factors: np.ndarray) -> Vectors:
+        return Vectors(factors, self.attribute, np.full((M, 1), 0.5), N_ATTRIBUTES)
+
+    def odds(self, factors: np.ndarray) -> np.ndarray:
+        """Mean odds of every pair over what the listener may be, written out."""
+        wide = self.vectors(factors).dense()
+        taste = self.x @ wide.T + 0.5 * self.spread @ (wide**2).T
+        return np.asarray(np.exp(taste + self.log_chance[self.markets]))
+
+    def support(self) -> Support:
+        bounds = np.array([0, M // 2, M])
+        return Support(self.vectors(self.factors), bounds, np.exp(self.log_chance))
+
+
+def test_sums_over_what_listeners_may_be_are_the_slope_of_the_expected_starts() -> None:
+    planted = Planted(1, known=0.5)
+    log_scale = np.log(np.random.default_rng(2).uniform(0.5, 2.0, (N, 2))).astype(np.float32)
+    left = 1 - planted.known.toarray()
+
+    def starts(factors: np.ndarray) -> np.ndarray:
+        share = np.exp(log_scale.astype(float))[:, TYPES]
+        return np.asarray((planted.odds(factors) * share * left).sum(axis=0))
+
+    tilted = np.hstack([np.ones((N, 1)), planted.x[:, :K]])
+    vectors = planted.vectors(planted.factors)
+    plenty = np.full((N, 2), 1e9)
+    gone = _known_odds(
+        planted.known, vectors, planted.log_chance, TYPES, planted.markets, planted.x,
+        planted.spread, plenty,
+    )  # fmt: skip
+    products, spreads = _expected(
+        vectors, planted.log_chance, TYPES, planted.x, planted.spread, log_scale,
+        planted.markets, tilted,
+    )  # fmt: skip
+    less, less_spreads = _unexpected(gone, TYPES, log_scale, tilted, planted.spread)
+    products -= less
+    _add_spreads(products, spreads - less_spreads, planted.factors)
+    np.testing.assert_allclose(products[:, 0, 0], starts(planted.factors), rtol=1e-4)
+    step = 1e-5
+    for k in range(K):
+        moved = planted.factors.copy()
+        moved[:, k] += step
+        slope = (starts(moved) - starts(planted.factors)) / step
+        np.testing.assert_allclose(products[:, 0, 1 + k], slope, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(products, products.transpose(0, 2, 1), rtol=1e-12, atol=1e-12)
+    assert (np.linalg.eigvalsh(products) > 0).all()
+
+
+def test_a_types_odds_are_summed_over_what_listeners_may_be() -> None:
+    planted = Planted(3, known=0.5)
+    found = _totals(planted.support(), planted.markets, planted.x, planted.spread)
+    odds = planted.odds(planted.factors)
+    expected = np.column_stack([odds[:, kind == TYPES].sum(axis=1) for kind in (0, 1)])
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("known", [0.05, 1.0])
+def test_what_is_known_is_never_more_than_most_of_the_sum(known: float) -> None:
+    planted = Planted(4, known)
+    odds = planted.odds(planted.factors)
+    totals = np.column_stack([odds[:, kind == TYPES].sum(axis=1) for kind in (0, 1)])
+    gone = _known_odds(
+        planted.known, planted.vectors(planted.factors), planted.log_chance, TYPES,
+        planted.markets, planted.x, planted.spread, totals,
+    ).toarray()  # fmt: skip
+    whole = odds * planted.known.toarray()
+    for kind in (0, 1):
+        own = kind == TYPES
+        most = MOST_KNOWN * totals[:, kind]
+        sums = np.minimum(whole[:, own].sum(axis=1), most)
+        np.testing.assert_allclose(gone[:, own].sum(axis=1), sums, rtol=1e-6, atol=1e-12)
+    # The first case must not reach the bound, the second must.
+    capped = ~np.isclose(gone.sum(axis=1), whole.sum(axis=1))
+    assert capped.any() == (known == 1.0)

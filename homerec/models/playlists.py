@@ -58,9 +58,15 @@ MODEL: Final = ModelSpec(
         "listener_playlist_play_ratio",
         "listener_n_picks",
     ),
-    # New listeners are few: trees only correct what stage 1 says of a start.
+    # New listeners are few: few trees only correct what stage 1 says of a start, by what a listener
+    # has of an item. How popular or new it is for everybody is in that score already.
     ranker="lambdarank",
-    ranker_parameters={"base": "source_starts_score", "max_iter": 60, "truncation": 20},
+    ranker_parameters={
+        "base": "source_starts_score",
+        "max_iter": 20,
+        "truncation": 20,
+        "splits": ["source_starts_score", "tag_affinity", "start_affinity", "language_share"],
+    },
     ranker_windows=3,
     # Stage 1 ends a week, not four, before the night; the ranker learned over fits made alike.
     refit_sources=True,

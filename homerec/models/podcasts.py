@@ -52,7 +52,23 @@ MODEL: Final = ModelSpec(
         "listener_show_starts_28d",
         "listener_show_play_ratio",
     ),
-    ranker_parameters={"max_leaf_nodes": 8, "min_samples_leaf": 60},
+    # Trees only correct what stage 1 says of a start, by what a listener has of an item: how
+    # popular or new it is for everybody is in that score, and has few cases to learn from.
+    ranker="lambdarank",
+    ranker_parameters={
+        "base": "source_starts_score",
+        "max_iter": 40,
+        "truncation": 20,
+        "splits": [
+            "source_starts_score",
+            "source_als_score",
+            "source_co_listening_score",
+            "tag_affinity",
+            "start_affinity",
+            "language_share",
+            "listener_n_shows",
+        ],
+    },
     # With one window the items without a factor would be other ones than at night.
     ranker_windows=2,
     # Stage 1 ends a week, not three, before the night; the ranker learned over fits made alike.

@@ -36,6 +36,10 @@ class LambdaRanker(Ranker):
     base : str
         Feature that the first tree begins with, the log of a chance; none by default. Where labels
         are few, trees that correct a good score lose less than trees that must rebuild it in steps.
+    splits : list of str
+        Features that trees may split on, all by default. What an item has for everybody (its age,
+        its popularity) has as many cases as there are items, however many pairs there are: trees
+        learn single items by heart. The others are still assembled and checked for drift.
     seed : int
 
     References
@@ -56,6 +60,7 @@ class LambdaRanker(Ranker):
         l2_regularization: NotNegative = 1.0,
         truncation: Count = 30,
         base: str = "",
+        splits: list[str] | None = None,
         seed: Whole = 0,
     ) -> None:
         super().__init__(
@@ -66,18 +71,20 @@ class LambdaRanker(Ranker):
             l2_regularization=l2_regularization,
             truncation=truncation,
             base=base,
+            splits=list(splits or ()),
             seed=seed,
         )
         self.booster_: Any = None
         self._base: int | None = None
+        self._splits: list[int] | None = None
 
     def read(self, features: Sequence[str]) -> Self:
-        """Find the base among the columns.
+        """Find the base and the features to split on among the columns.
 
         Raises
         ------
         SettingsError
-            It is not there.
+            One of them is not there.
         """
         base = self.parameters["base"]
         if base and base not in features:
@@ -85,7 +92,14 @@ class LambdaRanker(Ranker):
                 f"Ranker {self.name} begins with the feature {base}, which the model does not "
                 f"read; it reads {', '.join(features)}. Add it to the features, or name another."
             )
+        splits = self.parameters["splits"]
+        if missing := [name for name in splits if name not in features]:
+            raise SettingsError(
+                f"Ranker {self.name} splits on {', '.join(missing)}, which the model does not "
+                f"read; it reads {', '.join(features)}. Add it to the features, or take it out."
+            )
         self._base = list(features).index(base) if base else None
+        self._splits = [list(features).index(name) for name in splits]
         return self
 
     def fit(
@@ -116,7 +130,8 @@ class LambdaRanker(Ranker):
             "force_col_wise": True,
             "verbose": -1,
         }
-        data = lightgbm.Dataset(features, labels, group=sizes, init_score=self._begin(features))
+        read, begin = self._read(features), self._begin(features)
+        data = lightgbm.Dataset(read, labels, group=sizes, init_score=begin)
         self.booster_ = lightgbm.train(parameters, data, num_boost_round=own["max_iter"])
         return self
 
@@ -125,9 +140,18 @@ class LambdaRanker(Ranker):
         booster = to_score(self.booster_)
         if len(features) == 0:
             return np.zeros(0, dtype=np.float32)
-        trees = np.asarray(booster.predict(features, num_threads=1))
+        trees = np.asarray(booster.predict(self._read(features), num_threads=1))
         begin = self._begin(features)
         return np.asarray(trees if begin is None else begin + trees, dtype=np.float32)
+
+    def _read(self, features: Floats) -> Floats:
+        """Columns that trees may split on."""
+        if self.parameters["splits"] and self._splits is None:
+            raise TrainingError(
+                f"Ranker {self.name} splits on {', '.join(self.parameters['splits'])} and was not "
+                "told which columns those are. Call read first."
+            )
+        return features[:, self._splits] if self._splits else features
 
     def _begin(self, features: Floats) -> npt.NDArray[np.float64] | None:
         """Scores before the first tree."""

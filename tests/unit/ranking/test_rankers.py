@@ -157,6 +157,29 @@ def test_a_pair_without_a_base_comes_last() -> None:
     assert scores(np.array([[2, np.nan]], dtype=np.float32)) < worst
 
 
+def test_trees_split_on_the_named_features_only(tmp_path: Path) -> None:
+    features, labels, groups = lists_with_a_base()
+    names = ["property", "chance"]
+    ranker = LambdaRanker(base="chance", splits=["chance"]).read(names)
+    ranker.fit(features, labels, groups)
+    other = features.copy()
+    other[:, 0] = -7.0
+    np.testing.assert_array_equal(ranker.score(features), ranker.score(other))
+    free = LambdaRanker(base="chance").read(names).fit(features, labels, groups)
+    assert (free.score(features) != free.score(other)).any()
+    ranker.save(tmp_path)
+    again = LambdaRanker(base="chance", splits=["chance"]).read(names).load(tmp_path)
+    np.testing.assert_array_equal(again.score(features), ranker.score(features))
+
+
+def test_features_to_split_on_must_be_read_and_be_found_before_they_are_used() -> None:
+    features, labels, groups = lists_with_a_base()
+    with pytest.raises(SettingsError, match="splits on luck, which the model does not read; it re"):
+        LambdaRanker(splits=["luck", "chance"]).read(["property", "chance"])
+    with pytest.raises(TrainingError, match="splits on chance and was not told"):
+        LambdaRanker(splits=["chance"]).fit(features, labels, groups)
+
+
 def test_a_base_must_be_a_feature_and_be_found_before_it_is_read() -> None:
     features, labels, groups = lists_with_a_base()
     with pytest.raises(SettingsError, match=r"begins with the feature luck.*reads property, ch"):

@@ -1,11 +1,11 @@
 """Candidates by a model of what a listener starts next: popularity times taste, in logarithms.
 
 ALS asks how much somebody plays an item; this asks which item is started when something new is
-tried. A start of a type is drawn from all items of the type, by their popularity in the market
-times exp(listener' item). An item's vector has learned factors, which its tags and its language
-predict (so a new item has some too), and those attributes themselves, so that a listener may like
-a tag or follow a language for no other reason. Sign-up picks are starts; whoever has started
-nothing gets what the market starts.
+tried. A start of a type is drawn from all items of the type that the listener does not know yet,
+by their popularity in the market times exp(listener' item). An item's vector has learned factors,
+which its tags and its language predict (so a new item has some too), and those attributes
+themselves, so that a listener may like a tag or follow a language for no other reason. Sign-up
+picks are starts; whoever has started nothing gets what the market starts.
 
 References
 ----------
@@ -345,7 +345,8 @@ class StartsSource(CandidateSource):
 
     def _support(self, member: Member, vectors: Vectors) -> Support:
         chooser = self._chooser
-        return Support(vectors.take(chooser.items), chooser.bounds, member.support_weight)
+        place = chooser.places(len(self._types))
+        return Support(vectors.take(chooser.items), chooser.bounds, member.support_weight, place)
 
     def _apart(self) -> Doubles:
         """Vectors less the mean of their type by what all markets start, side by side as x is."""

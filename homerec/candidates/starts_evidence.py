@@ -141,12 +141,17 @@ def _known(indptr: npt.NDArray[np.int64], types: Any, weight: Any, since: Any, o
             while high < indptr[i + 1] and types[high] == types[low]:
                 total += weight[high]
                 high += 1
-            for e in range(low, high):
-                later = 0.0
-                for f in range(low, high):
-                    if since[f] < since[e]:
-                        later += weight[f]
-                    elif since[f] == since[e] and f != e:
-                        later += 0.5 * weight[f]
-                out[e] = weight[e] * later / total
+            # From the last start back; those of one moment together.
+            order = np.argsort(since[low:high], kind="mergesort") + low
+            later, e = 0.0, 0
+            while e < len(order):
+                f, same = e, 0.0
+                while f < len(order) and since[order[f]] == since[order[e]]:
+                    same += weight[order[f]]
+                    f += 1
+                for g in range(e, f):
+                    own = weight[order[g]]
+                    out[order[g]] = own * (later + 0.5 * (same - own)) / total
+                later += same
+                e = f
             low = high

@@ -10,14 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from homerec.candidates.starts_folding import (
-    MOST_KNOWN,
-    Doubles,
-    Integers,
-    Support,
-    Vectors,
-    fold,
-)
+from homerec.candidates.starts_folding import Doubles, Integers, Support, Vectors, fold
 from homerec.features.tables import Catalog, Floats, Rows
 
 logger = logging.getLogger(__name__)
@@ -32,8 +25,8 @@ _BIAS_PRECISION: Final = 1.0
 _RIDGE: Final = 1.0
 #: Items at a time: their expected starts of all listeners stay in the cache.
 _BLOCK: Final = 64
-#: Pairs of listener and item at a time.
-_PAIRS: Final = 200_000
+#: Pairs of listener and item at a time: their vectors are laid side by side.
+_PAIRS: Final = 20_000
 
 
 @dataclass(frozen=True)
@@ -220,10 +213,9 @@ def fit_items(
         )
         tilted = np.hstack([np.ones((len(x), 1)), x[:, :k]])
         spread = _spread(amount, chosen, markets)
-        totals = _totals(chosen, markets, x, spread)
-        gone = _known_odds(missing, vectors, log_chance, types, markets, x, spread, totals)
+        gone, totals = _choices(missing, vectors, log_chance, types, chosen, markets, x, spread)
         with np.errstate(divide="ignore"):
-            scale = np.log(amount / (totals - (gone @ of_type).toarray())).astype(np.float32)
+            scale = np.log(amount / totals).astype(np.float32)
         products, spreads = _expected(vectors, log_chance, types, x, spread, scale, markets, tilted)
         less, less_spreads = _unexpected(gone, types, scale, tilted, spread)
         products -= less
@@ -343,19 +335,32 @@ def _expected(
     return out, spreads
 
 
-def _known_odds(
+def _choices(
     known: sparse.csr_matrix,
     vectors: Vectors,
     log_chance: Doubles,
     types: Integers,
+    support: Support,
     markets: Integers,
     x: Doubles,
     spread: Doubles,
-    totals: Doubles,
-) -> sparse.csr_matrix:
-    """Odds of what was known, for as long as it was, csr_matrix float64 (n, m).
+) -> tuple[sparse.csr_matrix, Doubles]:
+    """Sum what listeners chose among; their own items one by one, as :func:`fold` does.
 
-    A listener's of a type sum to :data:`MOST_KNOWN` of ``totals`` at most.
+    Parameters
+    ----------
+    known : csr_matrix float64 (n, m)
+        For how much of a listener's choosing each of their items was known.
+    vectors, log_chance, types, markets, x, spread
+        As in :func:`_expected`.
+    support : Support
+
+    Returns
+    -------
+    gone : csr_matrix float64 (n, m)
+        Odds of what was known, for as long as it was.
+    totals : float64 (n, n_types)
+        Sum of the odds of a type, without those.
     """
     row, column = np.repeat(np.arange(known.shape[0]), np.diff(known.indptr)), known.indices
     wide, taste = vectors.dense(), np.empty(known.nnz)
@@ -364,13 +369,16 @@ def _known_odds(
         own = wide[column[at]]
         taste[at] = np.einsum("ij,ij->i", x[row[at]], own)
         taste[at] += 0.5 * np.einsum("ij,ij->i", spread[row[at]], np.square(own))
-    odds = known.data * np.exp(taste + log_chance[markets[row], column])
-    gone = np.zeros(totals.shape)
-    np.add.at(gone, (row, types[column]), odds)
-    most = MOST_KNOWN * totals
-    part = np.divide(most, gone, out=np.ones_like(gone), where=gone > most)
-    odds *= part[row, types[column]]
-    return sparse.csr_matrix((odds, column, known.indptr), shape=known.shape)
+    odds = np.exp(taste + log_chance[markets[row], column])
+    place = support.place[column]
+    sampled = np.where(place >= 0, np.exp(taste) * support.weight[markets[row], place], 0.0)
+    whole = _totals(support, markets, x, spread)
+    in_sample, mine = np.zeros(whole.shape), np.zeros(whole.shape)
+    np.add.at(in_sample, (row, types[column]), sampled)
+    np.add.at(mine, (row, types[column]), (1.0 - known.data) * odds)
+    # In single precision the rest may come out below 0 where the own items are nearly all.
+    totals = np.maximum(whole - in_sample, 1e-6 * whole) + mine
+    return sparse.csr_matrix((known.data * odds, column, known.indptr), shape=known.shape), totals
 
 
 def _unexpected(
@@ -381,7 +389,7 @@ def _unexpected(
     Parameters
     ----------
     gone : csr_matrix float64 (n, m)
-        From :func:`_known_odds`.
+        From :func:`_choices`.
     types, scale, tilted, spread
         As in :func:`_expected`.
 
@@ -465,9 +473,14 @@ class Chooser:
     def of(self, vectors: Vectors, chance: Doubles, bias: Doubles) -> Support:
         """Weigh the chosen items so that they stand for all."""
         at = self.items
-        return Support(
-            vectors.take(at), self.bounds, chance[:, at] * np.exp(bias[at]) / self.inclusion
-        )
+        weight = chance[:, at] * np.exp(bias[at]) / self.inclusion
+        return Support(vectors.take(at), self.bounds, weight, self.places(len(bias)))
+
+    def places(self, m: int) -> Integers:
+        """Where each of m items stands among the chosen ones, -1 elsewhere, int64 (m,)."""
+        out = np.full(m, -1, dtype=np.int64)
+        out[self.items] = np.arange(len(self.items))
+        return out
 
 
 def common(names: Sequence[str], counts: npt.NDArray[np.floating], most: int) -> tuple[str, ...]:

@@ -21,10 +21,6 @@ Integers = npt.NDArray[np.int64]
 _LONGEST: Final = 1.5
 #: Chances of less than exp of it, of the largest, count as that.
 _LEAST: Final = -700.0
-#: What a listener knows is at most this share of a type's sum: it is estimated, too.
-MOST_KNOWN: Final = 0.7
-#: An item of the listener's own is at most exp of it times the largest of the support.
-_ABOVE: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -78,11 +74,14 @@ class Support:
     weight : float64 (n_markets + 1, s)
         Chance of being started by a listener without taste, divided by the chance of being among
         the support; the last row is for markets that are not known.
+    place : int64 (m,)
+        Where each of all items stands in the support; -1 for those it stands for.
     """
 
     vectors: Vectors
     bounds: Integers
     weight: Doubles
+    place: Integers
 
     def curvature(self) -> Doubles:
         """Spread of each type's vectors in each market, float64 (n_markets + 1, n_types, w, w)."""
@@ -115,13 +114,14 @@ def fold(
     With w_i the chance of item i in the listener's market and v_i its vector, a start of a type is
     drawn with probability w_i exp(x' v_i) / sum_j (1 - q_j) w_j exp(x' v_j) over the items of the
     type, where q_j says for how much of the listener's choosing j was known already; x has a
-    standard normal prior. Steps are Newton's with the curvature taken at x = 0 and q = 0, which
-    is factored once a listener.
+    standard normal prior. The listener's own items are summed one by one, the support stands for
+    the others. Steps are Newton's with the curvature taken at x = 0 and q = 0, which is factored
+    once a listener.
 
     Parameters
     ----------
     started : csr_matrix float64 (n, m)
-        Weight of each start, in [0, 1]; indices ascend within a row.
+        Weight of each start, in (0, 1]; indices ascend within a row.
     types : int64 (m,)
         Number of the type of each item, as in ``support.bounds``; ascending.
     vectors : Vectors
@@ -130,7 +130,7 @@ def fold(
     markets : int64 (n,)
         Market of each listener; -1 for one that is not known.
     known : float64 (nnz,)
-        The q of each start, in the order of ``started.data``; 0 for everything else.
+        The q of each start, in [0, 1], in the order of ``started.data``; 0 for everything else.
     log_chance : float64 (n_markets + 1, m)
         Log of the w of all items.
     begin : float64 (n, width), optional
@@ -165,7 +165,8 @@ def fold(
             support.bounds,
             np.log(support.weight),
             types.astype(np.int64),
-            known,
+            1.0 - known,
+            support.place,
             log_chance,
             support.curvature(),
             steps,
@@ -211,17 +212,17 @@ def _evidence(out: Any, at: Any, amount: Any, factors: Any, attribute: Any, stre
 
 
 @compiled_adding_freely
-def _shared_out(exponent: Any, amount: Any, mine: Any, known: Any) -> None:
-    """Turn the exponents of a type's support into expected starts, as if nothing were known.
+def _shared_out(exponent: Any, amount: Any, mine: Any, left: Any) -> None:
+    """Turn the exponents of a type's support and of the listener's own items into expected starts.
 
-    Those of the listener's own items become the starts that are missing because they are known.
-
-    exp(y) is (exp(y / 1024))**1024, with a polynomial, several numbers at a time: to eleven digits
-    near the largest, to eight where y is -40.
+    ``left`` weighs the own items. exp(y) is (exp(y / 1024))**1024, with a polynomial, several
+    numbers at a time: to eleven digits near the largest, to eight where y is -40.
     """
     largest = -np.inf
     for s in range(len(exponent)):
         largest = max(largest, exponent[s])
+    for e in range(len(mine)):
+        largest = max(largest, mine[e])
     total = 0.0
     for s in range(len(exponent)):
         y = max(exponent[s] - largest, _LEAST) / 1024.0
@@ -230,14 +231,12 @@ def _shared_out(exponent: Any, amount: Any, mine: Any, known: Any) -> None:
             power *= power
         exponent[s] = power
         total += power
-    gone = 0.0
     for e in range(len(mine)):
-        mine[e] = known[e] * np.exp(min(mine[e] - largest, _ABOVE))
-        gone += mine[e]
-    part = min(1.0, MOST_KNOWN * total / max(gone, 1e-300))
-    share = amount / (total - part * gone)
+        mine[e] = left[e] * np.exp(mine[e] - largest)
+        total += mine[e]
+    share = amount / total
     for e in range(len(mine)):
-        mine[e] *= share * part
+        mine[e] *= share
     for s in range(len(exponent)):
         exponent[s] *= share
 
@@ -261,7 +260,7 @@ def _exponents(x: Any, at: Any, items: Any, log_chance: Any) -> Any:
 @compiled
 def _slope(
     slope: Any, x: Any, fixed: Any, amount: Any, support: Any, bounds: Any, log_weight: Any,
-    at: Any, kinds: Any, known: Any, items: Any, log_chance: Any,
+    at: Any, kinds: Any, left: Any, place: Any, items: Any, log_chance: Any,
 ) -> None:  # fmt: skip
     """Write the gradient of the log posterior of one listener at x into ``slope``."""
     factors, attribute, strength = support
@@ -271,6 +270,9 @@ def _slope(
         for s in range(len(chance)):
             chance[s] += x[k + attribute[a, s]] * strength[a, s]
     mine = _exponents(x, at, items, log_chance)
+    for item in at:
+        if place[item] >= 0:
+            chance[place[item]] = -np.inf
     low = 0
     for kind in range(len(amount)):
         high = low
@@ -278,12 +280,13 @@ def _slope(
             high += 1
         own = chance[bounds[kind] : bounds[kind + 1]]
         if amount[kind] > 0.0:
-            _shared_out(own, amount[kind], mine[low:high], known[low:high])
+            _shared_out(own, amount[kind], mine[low:high], left[low:high])
         else:
             own[:] = 0.0
+            mine[low:high] = 0.0
         low = high
     _evidence(slope, at, mine, items[0], items[1], items[2])
-    slope += fixed - x
+    slope[:] = fixed - x - slope
     slope[:k] -= np.dot(factors, chance)
     for a in range(len(attribute)):
         for s in range(len(chance)):
@@ -293,8 +296,8 @@ def _slope(
 @entry_point
 def _fold(
     indptr: Any, indices: Any, data: Any, amount: Any, markets: Any, items: Any, support: Any,
-    bounds: Any, log_weight: Any, kinds: Any, known: Any, log_chance: Any, curvature: Any,
-    steps: int, out: Any,
+    bounds: Any, log_weight: Any, kinds: Any, left: Any, place: Any, log_chance: Any,
+    curvature: Any, steps: int, out: Any,
 ) -> None:  # fmt: skip
     factors, attribute, strength = items
     fixed, step = np.zeros(out.shape[1]), np.zeros(out.shape[1])
@@ -308,7 +311,7 @@ def _fold(
         for _ in range(steps):
             _slope(
                 step, out[i], fixed, amount[i], support, bounds, log_weight[markets[i]],
-                indices[low:high], kinds, known[low:high], items, log_chance[markets[i]],
+                indices[low:high], kinds, left[low:high], place, items, log_chance[markets[i]],
             )  # fmt: skip
             _solve(lower, step)
             length = np.sqrt((step * step).sum())

@@ -23,6 +23,8 @@ _HERE: Final = 30.0
 #: Without a fit: starts elsewhere against those in the market, and starts every item is given.
 _ELSEWHERE: Final = 0.05
 _PRIOR_STARTS: Final = 0.5
+#: Starts that all markets count for in what one of them says of its scale.
+_FEW: Final = 100.0
 #: Of an item of some hours nobody knows yet how it does on a whole day.
 _MIN_AGE_DAYS: Final = 2.0
 #: Listeners at a time.
@@ -184,7 +186,9 @@ def beside_fitted(
 
     What a fit calls popularity is that of a listener without taste. Taste adds to it, most for
     those who choose the item; counts of starts have that in them already. So the logs of counts
-    are moved by the mean difference between the two where both are known, weighed by starts.
+    are moved by the mean difference between the two where both are known, weighed by the market's
+    own starts: what a market does not start has priors for its chances. A market of few starts
+    leans on the others.
 
     Parameters
     ----------
@@ -203,10 +207,12 @@ def beside_fitted(
     """
     out = alone.copy()
     out[:, fitted] = at_present
-    weight = starts.sum(axis=0)
     for kind in np.unique(types):
-        both = fitted & (types == kind) & (weight > 0)
-        if both.any():
-            move = np.average((out - alone)[:, both], axis=1, weights=weight[both])
+        both = fitted & (types == kind)
+        weight = starts[:, both]
+        if weight.sum() > 0:
+            moved = (weight * (out - alone)[:, both]).sum(axis=1)
+            anywhere = moved.sum() / weight.sum()
+            move = (moved + _FEW * anywhere) / (weight.sum(axis=1) + _FEW)
             out[:, ~fitted & (types == kind)] += move[:, None]
     return out

@@ -12,7 +12,6 @@ from scipy import optimize, sparse
 from homerec.candidates.base import Query
 from homerec.candidates.starts_fitting import Chooser
 from homerec.candidates.starts_folding import (
-    MOST_KNOWN,
     Support,
     Vectors,
     _shared_out,
@@ -39,7 +38,8 @@ def planted(seed: int) -> tuple[Vectors, Support, np.ndarray]:
     )
     types = np.repeat([0, 1], N_ITEMS // 2)
     weight = rng.random((2, N_ITEMS))
-    return vectors, Support(vectors, np.array([0, 15, 30]), weight), types
+    place = np.arange(N_ITEMS)
+    return vectors, Support(vectors, np.array([0, 15, 30]), weight, place), types
 
 
 def log_posterior(
@@ -99,14 +99,48 @@ def test_starts_are_shared_out_as_numpys_exponential_says() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-20)
 
 
-@pytest.mark.parametrize("known", [0.4, 1.0])
-def test_what_is_known_is_missing_from_the_sum_and_never_more_than_most_of_it(known: float) -> None:
-    exponent, mine = np.log([1.0, 2.0, 7.0]), np.log([7.0])
-    _shared_out(exponent, 3.0, mine, np.array([known]))
-    # Of a sum of 10 the listener knows 7, for that part of their choosing.
-    gone = min(known * 7, MOST_KNOWN * 10)
-    np.testing.assert_allclose(exponent, 3 / (10 - gone) * np.array([1, 2, 7]))
-    np.testing.assert_allclose(mine, 3 / (10 - gone) * gone)
+def test_own_items_share_in_the_starts_by_what_is_left_of_them() -> None:
+    exponent, mine = np.log([1.0, 2.0]), np.log([7.0, 4.0])
+    _shared_out(exponent, 3.0, mine, np.array([0.5, 0.0]))
+    # 1 + 2 of others, half of 7; of the second nothing is left.
+    np.testing.assert_allclose(exponent, 3 / 6.5 * np.array([1, 2]))
+    np.testing.assert_allclose(mine, 3 / 6.5 * np.array([3.5, 0]))
+
+
+def test_a_sample_of_the_items_finds_nearly_the_place_that_all_of_them_find() -> None:
+    rng = np.random.default_rng(8)
+    m, n, k, n_starts = 3_000, 150, 4, 40
+    factors = 0.6 * rng.standard_normal((m, k))
+    vectors = Vectors(factors, np.zeros((m, 1), np.int64), np.zeros((m, 1)), 1)
+    types, chance = np.zeros(m, np.int64), rng.dirichlet(np.ones(m))
+    x = rng.standard_normal((n, k))
+    # Drawn without replacement, by Gumbel's trick; the best keys came first.
+    keys = np.log(chance) + x @ factors.T + rng.gumbel(size=(n, m))
+    best = np.argsort(-keys, axis=1)[:, :n_starts]
+    row, later = np.repeat(np.arange(n), n_starts), np.tile(np.arange(n_starts)[::-1], n)
+    order = np.lexsort((best.ravel(), row))
+    started = sparse.csr_matrix((np.ones(len(row)), (row, best.ravel())), shape=(n, m))
+    known = (later / n_starts)[order]
+    every = np.stack([chance, chance])
+
+    def error(most: int, known: np.ndarray) -> float:
+        chooser = Chooser.draw(chance, types, most, np.random.default_rng(1))
+        support = chooser.of(vectors, every, np.zeros(m))
+        found = fold(
+            started,
+            types,
+            vectors,
+            support,
+            np.zeros(n, np.int64),
+            known=known,
+            log_chance=np.log(every),
+            steps=40,
+        )
+        return float(np.square(found[:, :k] - x).mean())
+
+    whole, sampled = error(m, known), error(400, known)
+    assert sampled < 1.5 * whole < 0.3
+    assert whole < error(m, np.zeros(len(known)))
 
 
 def test_a_market_that_is_not_known_is_read_from_the_last_row() -> None:

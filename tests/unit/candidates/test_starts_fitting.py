@@ -6,12 +6,12 @@ from scipy import sparse
 
 from homerec.candidates.starts_fitting import (
     _add_spreads,
+    _choices,
     _expected,
-    _known_odds,
     _totals,
     _unexpected,
 )
-from homerec.candidates.starts_folding import MOST_KNOWN, Support, Vectors
+from homerec.candidates.starts_folding import Support, Vectors
 
 N, M, K, N_ATTRIBUTES = 40, 12, 3, 2
 WIDTH = K + N_ATTRIBUTES
@@ -42,9 +42,15 @@ class Planted:
         taste = self.x @ wide.T + 0.5 * self.spread @ (wide**2).T
         return np.asarray(np.exp(taste + self.log_chance[self.markets]))
 
+    def choices(self, support: Support | None = None) -> tuple[sparse.csr_matrix, np.ndarray]:
+        return _choices(
+            self.known, self.vectors(self.factors), self.log_chance, TYPES,
+            support or self.support(), self.markets, self.x, self.spread,
+        )  # fmt: skip
+
     def support(self) -> Support:
         bounds = np.array([0, M // 2, M])
-        return Support(self.vectors(self.factors), bounds, np.exp(self.log_chance))
+        return Support(self.vectors(self.factors), bounds, np.exp(self.log_chance), np.arange(M))
 
 
 def test_sums_over_what_listeners_may_be_are_the_slope_of_the_expected_starts() -> None:
@@ -58,11 +64,7 @@ def test_sums_over_what_listeners_may_be_are_the_slope_of_the_expected_starts() 
 
     tilted = np.hstack([np.ones((N, 1)), planted.x[:, :K]])
     vectors = planted.vectors(planted.factors)
-    plenty = np.full((N, 2), 1e9)
-    gone = _known_odds(
-        planted.known, vectors, planted.log_chance, TYPES, planted.markets, planted.x,
-        planted.spread, plenty,
-    )  # fmt: skip
+    gone, _ = planted.choices()
     products, spreads = _expected(
         vectors, planted.log_chance, TYPES, planted.x, planted.spread, log_scale,
         planted.markets, tilted,
@@ -90,20 +92,29 @@ def test_a_types_odds_are_summed_over_what_listeners_may_be() -> None:
 
 
 @pytest.mark.parametrize("known", [0.05, 1.0])
-def test_what_is_known_is_never_more_than_most_of_the_sum(known: float) -> None:
+def test_listeners_choose_among_what_is_left_of_all_items(known: float) -> None:
     planted = Planted(4, known)
-    odds = planted.odds(planted.factors)
-    totals = np.column_stack([odds[:, kind == TYPES].sum(axis=1) for kind in (0, 1)])
-    gone = _known_odds(
-        planted.known, planted.vectors(planted.factors), planted.log_chance, TYPES,
-        planted.markets, planted.x, planted.spread, totals,
-    ).toarray()  # fmt: skip
-    whole = odds * planted.known.toarray()
-    for kind in (0, 1):
-        own = kind == TYPES
-        most = MOST_KNOWN * totals[:, kind]
-        sums = np.minimum(whole[:, own].sum(axis=1), most)
-        np.testing.assert_allclose(gone[:, own].sum(axis=1), sums, rtol=1e-6, atol=1e-12)
-    # The first case must not reach the bound, the second must.
-    capped = ~np.isclose(gone.sum(axis=1), whole.sum(axis=1))
-    assert capped.any() == (known == 1.0)
+    gone, totals = planted.choices()
+    odds, q = planted.odds(planted.factors), planted.known.toarray()
+    left = odds * (1 - q)
+    expected = np.column_stack([left[:, kind == TYPES].sum(axis=1) for kind in (0, 1)])
+    np.testing.assert_allclose(totals, expected, rtol=1e-3)
+    np.testing.assert_allclose(gone.toarray(), odds * q)
+
+
+def test_own_items_outside_the_sample_are_counted_and_taken_from_nothing() -> None:
+    planted = Planted(5, known=0.9)
+    chosen = np.array([0, 1, 2, 6, 7, 8])
+    place = np.full(M, -1)
+    place[chosen] = np.arange(6)
+    weight = np.exp(planted.log_chance[:, chosen]) / 0.5
+    sample = Support(
+        planted.vectors(planted.factors).take(chosen), np.array([0, 3, 6]), weight, place
+    )
+    _, totals = planted.choices(sample)
+    odds, q = planted.odds(planted.factors), planted.known.toarray()
+    others = np.where((q > 0) | (place < 0), 0, odds / 0.5)
+    own = np.where(q > 0, odds * (1 - q), 0)
+    expected = np.column_stack([(others + own)[:, kind == TYPES].sum(axis=1) for kind in (0, 1)])
+    np.testing.assert_allclose(totals, expected, rtol=1e-3)
+    assert (totals > 0).all()

@@ -108,17 +108,35 @@ def test_a_trend_counts_everywhere_and_more_where_it_is() -> None:
 
 
 def test_an_item_without_a_fit_is_moved_by_what_others_of_its_type_lose_to_taste() -> None:
-    starts = np.array([[10.0, 30.0, 20.0, 5.0, 7.0], [20.0, 10.0, 40.0, 5.0, 3.0]])
+    starts = np.array([[1e6, 3e6, 0.0, 5.0, 7.0], [2e6, 1e6, 0.0, 5.0, 3.0]])
     types = np.array([0, 0, 0, 1, 1])
     alone = by_starts_alone(starts, np.ones(5), types)
     fitted = np.array([True, True, False, False, False])
     of_fit = alone[:, :2] - np.array([[1.0, 2.0], [0.5, 0.5]])
     out = beside_fitted(alone, of_fit, fitted, starts, types)
     np.testing.assert_allclose(out[:, :2], of_fit)
-    # Thirty starts in the first market speak for 1 and forty for 2.
-    np.testing.assert_allclose(out[:, 2], alone[:, 2] - [(30 * 1 + 40 * 2) / 70, 0.5])
+    # In the first market a quarter of the starts speaks for 1.
+    np.testing.assert_allclose(out[:, 2], alone[:, 2] - [1.75, 0.5], rtol=1e-3)
     # Of the other type nothing was fitted.
     np.testing.assert_array_equal(out[:, 3:], alone[:, 3:])
+
+
+def test_what_a_market_does_not_start_says_nothing_of_its_scale() -> None:
+    # Two markets with items of their own; priors are all that is known of the other's.
+    starts = np.array([[20_000.0, 0.0, 0.0], [0.0, 20_000.0, 0.0]])
+    types, fitted = np.zeros(3, np.int64), np.array([True, True, False])
+    alone = by_starts_alone(starts, np.ones(3), types)
+    of_fit = alone[:, :2] - np.array([[0.5, 9.0], [-4.0, 0.5]])
+    out = beside_fitted(alone, of_fit, fitted, starts, types)
+    np.testing.assert_allclose(out[:, 2], alone[:, 2] - 0.5)
+
+
+def test_a_market_of_few_starts_leans_on_the_others() -> None:
+    starts = np.array([[1e6, 0.0], [1.0, 0.0]])
+    types, fitted = np.zeros(2, np.int64), np.array([True, False])
+    alone = np.zeros((2, 2))
+    out = beside_fitted(alone, np.array([[-1.0], [-5.0]]), fitted, starts, types)
+    np.testing.assert_allclose(out[:, 1], [-1, -(5 + 100) / 101], rtol=1e-4)
 
 
 def test_an_item_without_a_fit_stays_where_nothing_was_started() -> None:

@@ -116,7 +116,7 @@ def test_wrong_overrides_are_errors_that_name_them(overrides: dict, message: str
 def test_a_parameter_that_a_source_or_ranker_lacks_is_an_error() -> None:
     with pytest.raises(SettingsError, match=r"source als: .*depth"):
         spec_of("podcasts", sources={"als": {"depth": 1}}).build_sources()
-    with pytest.raises(SettingsError, match=r"Ranker boosting of model podcasts: .*depth"):
+    with pytest.raises(SettingsError, match=r"Ranker lambdarank of model podcasts: .*depth"):
         spec_of("podcasts", ranker_parameters={"depth": 1}).build_ranker(0)
     with pytest.raises(SettingsError, match="no candidate source oracle; known are als"):
         SourceSpec("oracle", 1).build()

@@ -198,6 +198,9 @@ def _changed(file: ExperimentFile, place: Place, spec: ModelSpec, values: Values
             )
     gone = [f"{SOURCE_PREFIX}{n}_{said}" for n in removed for said in _SAID]
     gone += values.get("features.remove", [])
+    if "splits" in given and "ranker.splits" not in values:
+        # Trees cannot split on what the model no longer reads.
+        given["splits"] = [name for name in given["splits"] if name not in gone]
     features = tuple(f for f in spec.features if f not in gone) + tuple(
         values.get("features.add", [])
     )

@@ -11,7 +11,7 @@ both leanings cancel, it is no better than a random order at all.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -94,9 +94,12 @@ class Compared:
 
 
 def rankers(trained: Any, labels_of: Callable[[int], np.ndarray]) -> list[Ranker]:
-    learned = trained.learned
+    learned, spec = trained.learned, trained.spec
+    # The score that trees begin with was not learned from these labels: it is left out.
+    own = {key: value for key, value in spec.ranker_parameters.items() if key != "base"}
+    spec = replace(spec, ranker_parameters=own)
     return [
-        trained.spec.build_ranker(0).fit(learned.features, labels_of(seed), learned.groups)
+        spec.build_ranker(0).fit(learned.features, labels_of(seed), learned.groups)
         for seed in SHUFFLES
     ]
 

@@ -17,6 +17,8 @@ from support.real_stack import AS_OF, MODELS, WEAK, Stack, until
 STAGES = ("candidates", "rank")
 #: Trees whose leaves must be larger than the training set cannot order anything.
 HOPELESS = """
+[models.podcasts]
+ranker = "boosting"
 [models.podcasts.ranker_parameters]
 min_samples_leaf = 100000000
 [models.podcasts.sources.als]

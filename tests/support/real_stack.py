@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 #: Settings under which podcasts still beats its baseline, by far less than it could.
 WEAK: Final = """
+[models.podcasts]
+ranker = "boosting"
 [models.podcasts.ranker_parameters]
 max_iter = 2
 max_leaf_nodes = 2

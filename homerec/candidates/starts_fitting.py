@@ -244,7 +244,7 @@ def _spread(amount: Doubles, support: Support, markets: Integers) -> Doubles:
 
     The curvature is that of a listener without taste, as in :func:`fold`.
     """
-    diagonal = np.einsum("mtii->mti", support.curvature())
+    diagonal = np.einsum("mtii->mti", support.curvature)
     out: Doubles = 1.0 / (1.0 + np.einsum("nt,nti->ni", amount, diagonal[markets]))
     return out
 

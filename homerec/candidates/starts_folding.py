@@ -5,6 +5,7 @@ last bit whoever else is asked for, and in whatever shard.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -83,6 +84,7 @@ class Support:
     weight: Doubles
     place: Integers
 
+    @cached_property
     def curvature(self) -> Doubles:
         """Spread of each type's vectors in each market, float64 (n_markets + 1, n_types, w, w)."""
         wide = self.vectors.dense()
@@ -168,7 +170,7 @@ def fold(
             1.0 - known,
             support.place,
             log_chance,
-            support.curvature(),
+            support.curvature,
             steps,
             out,
         )

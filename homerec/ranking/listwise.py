@@ -75,8 +75,7 @@ class LambdaRanker(Ranker):
             seed=seed,
         )
         self.booster_: Any = None
-        self._base: int | None = None
-        self._splits: list[int] | None = None
+        self._features: list[str] | None = None
 
     def read(self, features: Sequence[str]) -> Self:
         """Find the base and the features to split on among the columns.
@@ -86,20 +85,16 @@ class LambdaRanker(Ranker):
         SettingsError
             One of them is not there.
         """
-        base = self.parameters["base"]
-        if base and base not in features:
-            raise SettingsError(
-                f"Ranker {self.name} begins with the feature {base}, which the model does not "
-                f"read; it reads {', '.join(features)}. Add it to the features, or name another."
-            )
-        splits = self.parameters["splits"]
-        if missing := [name for name in splits if name not in features]:
-            raise SettingsError(
-                f"Ranker {self.name} splits on {', '.join(missing)}, which the model does not "
-                f"read; it reads {', '.join(features)}. Add it to the features, or take it out."
-            )
-        self._base = list(features).index(base) if base else None
-        self._splits = [list(features).index(name) for name in splits]
+        base, splits = self.parameters["base"], self.parameters["splits"]
+        uses = {"begins with the feature": [base] if base else [], "splits on": splits}
+        for use, names in uses.items():
+            if missing := [name for name in names if name not in features]:
+                raise SettingsError(
+                    f"Ranker {self.name} {use} {', '.join(missing)}, which the model does not "
+                    f"read; it reads {', '.join(features)}. Add it to the features, or name "
+                    "another."
+                )
+        self._features = list(features)
         return self
 
     def fit(
@@ -146,24 +141,25 @@ class LambdaRanker(Ranker):
 
     def _read(self, features: Floats) -> Floats:
         """Columns that trees may split on."""
-        if self.parameters["splits"] and self._splits is None:
-            raise TrainingError(
-                f"Ranker {self.name} splits on {', '.join(self.parameters['splits'])} and was not "
-                "told which columns those are. Call read first."
-            )
-        return features[:, self._splits] if self._splits else features
+        splits = self.parameters["splits"]
+        return features[:, [self._at(name, "splits on") for name in splits]] if splits else features
 
     def _begin(self, features: Floats) -> npt.NDArray[np.float64] | None:
         """Scores before the first tree."""
-        if self.parameters["base"] and self._base is None:
-            raise TrainingError(
-                f"Ranker {self.name} begins with {self.parameters['base']} and was not told which "
-                "column that is. Call read first."
-            )
-        if self._base is None:
+        base = self.parameters["base"]
+        if not base:
             return None
-        column = features[:, self._base].astype(np.float64)
+        column = features[:, self._at(base, "begins with")].astype(np.float64)
         return np.where(np.isnan(column), _NO_BASE, column)
+
+    def _at(self, name: str, use: str) -> int:
+        """Look up the column of a feature."""
+        if self._features is None:
+            raise TrainingError(
+                f"Ranker {self.name} {use} {name} and was not told which column that is. Call read "
+                "first."
+            )
+        return self._features.index(name)
 
     def save(self, folder: Path) -> None:
         """Write the trees as LightGBM's text.

@@ -31,7 +31,6 @@ from homerec.candidates.starts_fitting import Attributes, Chooser, chances, comm
 from homerec.candidates.starts_folding import Doubles, Integers, Support, Vectors, fold
 from homerec.candidates.starts_popularity import (
     Popularity,
-    beside_fitted,
     by_starts_alone,
     exposures,
     measure,
@@ -434,11 +433,11 @@ class StartsSource(CandidateSource):
         catalog, items = query.shard.catalog, query.items
         days = self.parameters["recent_days"]
         starts, exposure = recent_starts(catalog, items, days), exposures(catalog, items, days)
-        types = catalog.types[items]
+        out = by_starts_alone(starts, exposure, catalog.types[items])
         at = self._fitted(catalog.items[items])
         fitted = at >= 0
         at, number = at[fitted], self._known_markets(catalog)
-        logs = np.mean(
+        out[:, fitted] = np.mean(
             [
                 m.popularity.at_present(
                     starts[:, fitted], exposure[fitted], at, self._types[at], number
@@ -447,8 +446,6 @@ class StartsSource(CandidateSource):
             ],
             axis=0,
         )
-        alone = by_starts_alone(starts, exposure, types)
-        out = beside_fitted(alone, logs, fitted, starts, types)
         return out.astype(np.float32)
 
 

@@ -23,8 +23,6 @@ _HERE: Final = 30.0
 #: Without a fit: starts elsewhere against those in the market, and starts every item is given.
 _ELSEWHERE: Final = 0.05
 _PRIOR_STARTS: Final = 0.5
-#: Starts that all markets count for in what one of them says of its scale.
-_FEW: Final = 100.0
 #: Of an item of some hours nobody knows yet how it does on a whole day.
 _MIN_AGE_DAYS: Final = 2.0
 #: Listeners at a time.
@@ -172,47 +170,4 @@ def by_starts_alone(starts: Doubles, exposure: Doubles, types: npt.NDArray[np.in
         total = np.maximum(here.sum(axis=1, keepdims=True), 1.0)
         here = here + _ELSEWHERE * everywhere * total / everywhere.sum()
         out[:, own] = np.log(here / here.sum(axis=1, keepdims=True))
-    return out
-
-
-def beside_fitted(
-    alone: Doubles,
-    at_present: Doubles,
-    fitted: npt.NDArray[np.bool_],
-    starts: Doubles,
-    types: npt.NDArray[np.integer],
-) -> Doubles:
-    """Put the chances of items without a fit beside those of the others of their type.
-
-    What a fit calls popularity is that of a listener without taste. Taste adds to it, most for
-    those who choose the item; counts of starts have that in them already. So the logs of counts
-    are moved by the mean difference between the two where both are known, weighed by the market's
-    own starts: what a market does not start has priors for its chances. A market of few starts
-    leans on the others.
-
-    Parameters
-    ----------
-    alone : float64 (n, k)
-        From :func:`by_starts_alone`, in n markets.
-    at_present : float64 (n, n_fitted)
-        From :meth:`Popularity.at_present`, of the items with a fit.
-    fitted : bool (k,)
-        Which those are.
-    starts : float64 (n, k)
-    types : integer (k,)
-
-    Returns
-    -------
-    float64 (n, k)
-    """
-    out = alone.copy()
-    out[:, fitted] = at_present
-    for kind in np.unique(types):
-        both = fitted & (types == kind)
-        weight = starts[:, both]
-        if weight.sum() > 0:
-            moved = (weight * (out - alone)[:, both]).sum(axis=1)
-            anywhere = moved.sum() / weight.sum()
-            move = (moved + _FEW * anywhere) / (weight.sum(axis=1) + _FEW)
-            out[:, ~fitted & (types == kind)] += move[:, None]
     return out

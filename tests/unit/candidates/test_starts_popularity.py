@@ -10,7 +10,6 @@ from scipy import sparse
 from homerec.candidates.starts_folding import Vectors
 from homerec.candidates.starts_popularity import (
     Popularity,
-    beside_fitted,
     by_starts_alone,
     exposures,
     measure,
@@ -105,44 +104,6 @@ def test_a_trend_counts_everywhere_and_more_where_it_is() -> None:
     few = np.full((2, N_ITEMS), 2.0)
     few[0, 4] = 8.0
     assert 1.0 < present(found, few, THERE_ALL_DAYS)[0, 4] < 2.5
-
-
-def test_an_item_without_a_fit_is_moved_by_what_others_of_its_type_lose_to_taste() -> None:
-    starts = np.array([[1e6, 3e6, 0.0, 5.0, 7.0], [2e6, 1e6, 0.0, 5.0, 3.0]])
-    types = np.array([0, 0, 0, 1, 1])
-    alone = by_starts_alone(starts, np.ones(5), types)
-    fitted = np.array([True, True, False, False, False])
-    of_fit = alone[:, :2] - np.array([[1.0, 2.0], [0.5, 0.5]])
-    out = beside_fitted(alone, of_fit, fitted, starts, types)
-    np.testing.assert_allclose(out[:, :2], of_fit)
-    # In the first market a quarter of the starts speaks for 1.
-    np.testing.assert_allclose(out[:, 2], alone[:, 2] - [1.75, 0.5], rtol=1e-3)
-    # Of the other type nothing was fitted.
-    np.testing.assert_array_equal(out[:, 3:], alone[:, 3:])
-
-
-def test_what_a_market_does_not_start_says_nothing_of_its_scale() -> None:
-    # Two markets with items of their own; priors are all that is known of the other's.
-    starts = np.array([[20_000.0, 0.0, 0.0], [0.0, 20_000.0, 0.0]])
-    types, fitted = np.zeros(3, np.int64), np.array([True, True, False])
-    alone = by_starts_alone(starts, np.ones(3), types)
-    of_fit = alone[:, :2] - np.array([[0.5, 9.0], [-4.0, 0.5]])
-    out = beside_fitted(alone, of_fit, fitted, starts, types)
-    np.testing.assert_allclose(out[:, 2], alone[:, 2] - 0.5)
-
-
-def test_a_market_of_few_starts_leans_on_the_others() -> None:
-    starts = np.array([[1e6, 0.0], [1.0, 0.0]])
-    types, fitted = np.zeros(2, np.int64), np.array([True, False])
-    alone = np.zeros((2, 2))
-    out = beside_fitted(alone, np.array([[-1.0], [-5.0]]), fitted, starts, types)
-    np.testing.assert_allclose(out[:, 1], [-1, -(5 + 100) / 101], rtol=1e-4)
-
-
-def test_an_item_without_a_fit_stays_where_nothing_was_started() -> None:
-    alone, fitted = np.zeros((1, 3)), np.array([True, False, False])
-    out = beside_fitted(alone, np.full((1, 1), -3.0), fitted, np.zeros((1, 3)), np.zeros(3))
-    np.testing.assert_array_equal(out, [[-3.0, 0, 0]])
 
 
 def test_a_market_that_is_not_known_or_was_silent_is_read_from_all_markets() -> None:

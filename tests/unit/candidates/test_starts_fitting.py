@@ -4,12 +4,17 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from homerec.candidates.starts_evidence import Evidence
 from homerec.candidates.starts_fitting import (
+    Attributes,
+    Chooser,
     _add_spreads,
     _choices,
     _expected,
     _totals,
     _unexpected,
+    chances,
+    fit_items,
 )
 from homerec.candidates.starts_folding import Support, Vectors
 
@@ -118,3 +123,34 @@ def test_own_items_outside_the_sample_are_counted_and_taken_from_nothing() -> No
     expected = np.column_stack([(others + own)[:, kind == TYPES].sum(axis=1) for kind in (0, 1)])
     np.testing.assert_allclose(totals, expected, rtol=1e-3)
     assert (totals > 0).all()
+
+
+def test_popular_items_that_soon_are_known_to_most_keep_their_popularity() -> None:
+    rng = np.random.default_rng(7)
+    n, m, n_starts = 3_000, 20, 10
+    popular = np.sort(rng.normal(0, 1, m))
+    keys = popular + rng.gumbel(size=(n, m))
+    # Without replacement, by Gumbel's trick: the largest keys came first.
+    best = np.argsort(-keys, axis=1)[:, :n_starts]
+    row = np.repeat(np.arange(n), n_starts)
+    order = np.lexsort((best.ravel(), row))
+    started = sparse.csr_matrix((np.ones(len(row)), (row, best.ravel())), shape=(n, m))
+    days = np.tile(np.arange(n_starts)[::-1], n)[order].astype(float)
+    types, markets = np.zeros(m, np.int64), np.zeros(n, np.int64)
+    chance = chances(started, types, markets, 1)
+    chooser = Chooser.draw(chance[0], types, 100, rng)
+
+    def error(known: np.ndarray) -> float:
+        found = fit_items(
+            started, types, markets, chance, np.zeros((m, 0)), Attributes((), (), 0.5, 1.0),
+            k=1, precision=1e6, iterations=15, rng=np.random.default_rng(1), support=chooser,
+            known=known,
+        )  # fmt: skip
+        log_chance = np.log(chance[0]) + found.bias
+        off = (log_chance - log_chance.mean()) - (popular - popular.mean())
+        return float(np.abs(off).max())
+
+    whole = Evidence(started, days).known(types)
+    # One sum stands for all starts of a listener, so it is not found exactly.
+    assert error(whole) < 0.3
+    assert error(np.zeros_like(whole)) > 0.8

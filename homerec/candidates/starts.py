@@ -2,10 +2,11 @@
 
 ALS asks how much somebody plays an item; this asks which item is started when something new is
 tried. A start of a type is drawn from all items of the type that the listener does not know yet,
-by their popularity in the market times exp(listener' item). An item's vector has learned factors,
-which its tags and its language predict (so a new item has some too), and those attributes
-themselves, so that a listener may like a tag or follow a language for no other reason. Sign-up
-picks are starts; whoever has started nothing gets what the market starts.
+by their popularity in the market times what the listener's taste makes of them. An item's vector
+has learned factors, which its tags and its language predict (so a new item has some too) and whose
+effect is bounded, and those attributes themselves, so that a listener may like a tag or follow a
+language for no other reason. Sign-up picks are starts; whoever has started nothing gets what the
+market starts.
 
 References
 ----------
@@ -14,27 +15,33 @@ Gopalan, Hofman, Blei 2015, Scalable recommendation with hierarchical Poisson fa
 Agarwal, Chen 2009, Regression-based latent factor models (factors around what attributes say).
 """
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Final, Literal, Self
+from typing import ClassVar, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from homerec.candidates.base import CandidateSource, FitData, Prepared, Query, Reasons, Top
 from homerec.candidates.reasons import strongest
+from homerec.candidates.starts_acceptance import log_acceptance
 from homerec.candidates.starts_evidence import Evidence
 from homerec.candidates.starts_fitting import Attributes, Chooser, chances, common, fit_items
 from homerec.candidates.starts_folding import Doubles, Integers, Support, Vectors, fold
+from homerec.candidates.starts_novelty import HISTORY_DAYS, Novelty
 from homerec.candidates.starts_popularity import (
+    RECENT_DAYS,
+    TREND_DAYS,
+    Choosing,
     Popularity,
-    by_starts_alone,
-    exposures,
+    ages,
     measure,
-    recent_starts,
+    window,
 )
 from homerec.candidates.topk import dot_pairs, top_k
 from homerec.columns import ITEM_TYPES
@@ -48,8 +55,13 @@ _WEIGHTS: Final = {"artist": 1.0, "album": 1.0, "playlist": 1.0, "show": 1.0}
 _PASSIVE_WEIGHTS: Final = {"artist": 0.1}
 #: Newton steps at night: enough to come within .02 of the maximum, in the mean of squares.
 _STEPS: Final = 4
+#: Arrays of an artifact with one line for each member.
+_OF_MEMBERS: Final = (
+    "factors", "of_attributes", "support_weight", "log_chance", "due", "log_mass", "mean",
+    "covariance",
+)  # fmt: skip
 #: Written into artifacts: raised when the same factors would give a listener another place.
-_READING: Final = 2
+_READING: Final = 3
 
 
 @dataclass(frozen=True)
@@ -96,8 +108,8 @@ class StartsSource(CandidateSource):
     members : int
         Fits that begin at different points and whose scores are averaged: what one of them makes
         of few starts is partly luck, and each finds another maximum.
-    recent_days : {7, 28}
-        Days whose starts say what is popular at present.
+    ceiling : float
+        Log of how many times as likely taste can make an item, apart from tags and language.
     min_listeners : int
         Items with fewer get the factors that their attributes say.
     max_items, max_listeners, max_support : int
@@ -128,7 +140,7 @@ class StartsSource(CandidateSource):
         passive_weights: dict[ItemType, Share] | None = None,
         iterations: Count = 15,
         members: Count = 3,
-        recent_days: Literal[7, 28] = 28,
+        ceiling: Positive = 2.0,
         min_listeners: Count = 3,
         max_items: Count = 10_000,
         max_listeners: Count = 10_000,
@@ -144,7 +156,7 @@ class StartsSource(CandidateSource):
             passive_weights=dict(_PASSIVE_WEIGHTS if passive_weights is None else passive_weights),
             iterations=iterations,
             members=members,
-            recent_days=recent_days,
+            ceiling=ceiling,
             min_listeners=min_listeners,
             max_items=max_items,
             max_listeners=max_listeners,
@@ -155,10 +167,12 @@ class StartsSource(CandidateSource):
         self.members_: tuple[Member, ...] = ()
         self._weights: dict[str, float] = {}
         self._types: Integers = np.zeros(0, dtype=np.int64)
+        self._kinds: tuple[str, ...] = ()
         self._shares: Doubles = np.zeros((0, 0))
         self._attributes = self._named((), ())
         self._markets: tuple[str, ...] = ()
-        self._chooser = Chooser(self._types, np.zeros(1, dtype=np.int64), np.zeros(0))
+        self._chooser = Chooser(self._types, np.zeros(1, dtype=np.int64), np.zeros(0), ceiling)
+        self._novelty: dict[str, Novelty] = {}
 
     def fit(self, data: FitData) -> Self:
         """Learn the items' factors from who has started what.
@@ -171,17 +185,23 @@ class StartsSource(CandidateSource):
         rng = np.random.default_rng(data.seed)
         catalog = data.catalog
         self._weights = {**dict.fromkeys(data.item_types, 1.0), **self.parameters["weights"]}
+        ceiling = self.parameters["ceiling"]
         items, evidence, markets = self._gather(data)
-        types = np.unique(catalog.types[items], return_inverse=True)[1].astype(np.int64)
+        self._novelty = _novelties(data, items, evidence, markets)
+        items, evidence, markets = self._select(data, items, evidence, markets)
+        kinds, types = np.unique(catalog.types[items], return_inverse=True)
+        types = types.astype(np.int64)
         started, known = evidence.started, evidence.known(types)
-        recent = evidence.recent(self.parameters["recent_days"])
+        recent = evidence.recent(RECENT_DAYS)
         attributes = self._named(
             common(catalog.tags, catalog.item_tags.sum(axis=0), self.parameters["max_tags"]),
             tuple(catalog.language_names),
         )
         shares = attributes.shares(catalog, items)
         chance = chances(started, types, markets, len(catalog.markets))
-        chooser = Chooser.draw(chance.max(axis=0), types, self.parameters["max_support"], rng)
+        chooser = Chooser.draw(
+            chance.max(axis=0), types, self.parameters["max_support"], rng, ceiling
+        )
 
         def member(number: int) -> Member:
             fitted = fit_items(
@@ -203,7 +223,9 @@ class StartsSource(CandidateSource):
                 fitted.factors,
                 fitted.of_attributes,
                 chooser.of(vectors, chance, fitted.bias).weight,
-                measure(started, recent, types, markets, fitted.x, vectors, chance, fitted.bias),
+                measure(
+                    started, recent, types, markets, fitted.x, vectors, chance, fitted.bias, ceiling
+                ),
             )
 
         n_members = self.parameters["members"]
@@ -214,6 +236,7 @@ class StartsSource(CandidateSource):
         ):
             self.members_ = tuple(pool.map(member, range(n_members)))
         self.item_keys_, self._types, self._shares = catalog.items[items], types, shares
+        self._kinds = tuple(ITEM_TYPES[kind] for kind in kinds)
         self._attributes, self._markets = attributes, tuple(catalog.markets)
         self._chooser = chooser
         return self
@@ -226,23 +249,25 @@ class StartsSource(CandidateSource):
         evidence = self._evidence(shard, columns).take(query.rows)
         known = evidence.known(self._types)
         markets = self._known_markets(catalog)[shard.markets[query.rows]]
-        x = np.hstack(
-            [
-                fold(
-                    evidence.started,
-                    self._types,
-                    vectors,
-                    self._support(member, vectors),
-                    markets,
-                    known=known,
-                    log_chance=member.popularity.log_chance,
-                    steps=_STEPS,
-                )
-                for member, vectors in zip(self.members_, self._vectors(), strict=True)
-            ]
-        )
+        places = [
+            fold(
+                evidence.started,
+                self._types,
+                vectors,
+                self._support(member, vectors),
+                markets,
+                known=known,
+                log_chance=member.popularity.log_chance,
+                steps=_STEPS,
+            )
+            for member, vectors in zip(self.members_, self._vectors(), strict=True)
+        ]
         return PreparedStarts(
-            query, x.astype(np.float32), self._of_items(query), self._present(query)
+            query,
+            Sides.of(places, self.parameters["factors"]),
+            self._of_items(query),
+            self._present(query),
+            self.parameters["ceiling"],
         )
 
     def explain(
@@ -259,7 +284,7 @@ class StartsSource(CandidateSource):
         apart = self._apart()
         place = np.full(len(catalog.items), -1, dtype=np.int64)
         place[query.items] = np.arange(len(query.items))
-        shown = self._of_items(query).astype(np.float64)
+        shown = np.hstack(self._of_items(query)).astype(np.float64)
         asked = place[item]
 
         def parts(mine: Rows, weight: Doubles, at: Rows) -> Doubles:
@@ -285,7 +310,12 @@ class StartsSource(CandidateSource):
             support_weight=np.stack([m.support_weight for m in self.members_]),
             log_chance=np.stack([m.popularity.log_chance for m in self.members_]),
             due=np.stack([m.popularity.due for m in self.members_]),
+            log_mass=np.stack([m.popularity.choosing.log_mass for m in self.members_]),
+            mean=np.stack([m.popularity.choosing.mean for m in self.members_]),
+            covariance=np.stack([m.popularity.choosing.covariance for m in self.members_]),
+            novelty=np.array(json.dumps({t: n.to_json() for t, n in self._novelty.items()})),
             types=self._types,
+            kinds=np.array(self._kinds, dtype=np.str_),
             shares=self._shares,
             tags=np.array(self._attributes.tags, dtype=np.str_),
             languages=np.array(self._attributes.languages, dtype=np.str_),
@@ -310,26 +340,40 @@ class StartsSource(CandidateSource):
                     "Train the model again (homerec train), or use the version that wrote it."
                 )
             self.item_keys_ = arrays["item_keys"]
+            columns = {name: arrays[name] for name in _OF_MEMBERS}
             self.members_ = tuple(
-                Member(factors, of_attributes, support_weight, Popularity(log_chance, due))
-                for factors, of_attributes, support_weight, log_chance, due in zip(
-                    arrays["factors"],
-                    arrays["of_attributes"],
-                    arrays["support_weight"],
-                    arrays["log_chance"],
-                    arrays["due"],
-                    strict=True,
+                Member(
+                    one["factors"],
+                    one["of_attributes"],
+                    one["support_weight"],
+                    Popularity(
+                        one["log_chance"],
+                        one["due"],
+                        Choosing(one["log_mass"], one["mean"], one["covariance"]),
+                    ),
+                )
+                for one in (
+                    {name: values[number] for name, values in columns.items()}
+                    for number in range(len(columns["factors"]))
                 )
             )
+            self._novelty = {
+                item_type: Novelty.from_json(values)
+                for item_type, values in json.loads(str(arrays["novelty"])).items()
+            }
             self._weights = dict(zip(ITEM_TYPES, arrays["weights"].tolist(), strict=True))
             self._types, self._shares = arrays["types"], arrays["shares"]
+            self._kinds = tuple(str(kind) for kind in arrays["kinds"])
             self._attributes = self._named(
                 tuple(str(t) for t in arrays["tags"]), tuple(str(t) for t in arrays["languages"])
             )
             self._markets = tuple(str(m) for m in arrays["markets"])
             # How likely an item was to be chosen is in the weights already.
             self._chooser = Chooser(
-                arrays["support"], arrays["bounds"], np.ones(len(arrays["support"]))
+                arrays["support"],
+                arrays["bounds"],
+                np.ones(len(arrays["support"])),
+                self.parameters["ceiling"],
             )
         return self
 
@@ -345,20 +389,30 @@ class StartsSource(CandidateSource):
     def _support(self, member: Member, vectors: Vectors) -> Support:
         chooser = self._chooser
         place = chooser.places(len(self._types))
-        return Support(vectors.take(chooser.items), chooser.bounds, member.support_weight, place)
+        return Support(
+            vectors.take(chooser.items),
+            chooser.bounds,
+            member.support_weight,
+            place,
+            chooser.ceiling,
+        )
 
     def _apart(self) -> Doubles:
-        """Vectors less the mean of their type by what all markets start, side by side as x is."""
+        """Vectors less the mean of their type by what all markets start, side by side as items are.
+
+        At no taste the bound takes the same of what each learned factor does, on both sides.
+        """
         parts = []
         for member, vectors in zip(self.members_, self._vectors(), strict=True):
             wide, weight = vectors.dense(), member.support_weight[-1]
+            wide[:, : vectors.factors.shape[1]] /= np.square(1.0 + np.exp(-self._chooser.ceiling))
             means = []
             for low, high in pairwise(self._chooser.bounds):
                 at = self._chooser.items[low:high]
                 mean = (weight[low:high, None] * wide[at]).sum(axis=0) / weight[low:high].sum()
                 means.append(mean)
             parts.append(wide - np.stack(means)[self._types])
-        return np.hstack(parts)
+        return np.hstack(Sides.of(parts, self.parameters["factors"])).astype(np.float64)
 
     def _named(self, tags: tuple[str, ...], languages: tuple[str, ...]) -> Attributes:
         return Attributes(
@@ -369,7 +423,7 @@ class StartsSource(CandidateSource):
         )
 
     def _gather(self, data: FitData) -> tuple[Rows, Evidence, Integers]:
-        """Items with enough listeners, type by type; who started them; the listeners' markets."""
+        """Items of the types that are read; who started them; the listeners' markets."""
         catalog = data.catalog
         read = [ITEM_TYPES.index(name) for name, weight in self._weights.items() if weight > 0]
         items = np.flatnonzero(np.isin(catalog.types, read)).astype(np.int64)
@@ -377,8 +431,13 @@ class StartsSource(CandidateSource):
         for shard in data.shards():
             parts.append(self._evidence(shard, items))
             of_market.append(shard.markets.astype(np.int64))
-        evidence = Evidence.stack(parts, len(items))
         markets = np.concatenate(of_market) if of_market else np.zeros(0, dtype=np.int64)
+        return items, Evidence.stack(parts, len(items)), markets
+
+    def _select(
+        self, data: FitData, items: Rows, evidence: Evidence, markets: Integers
+    ) -> tuple[Rows, Evidence, Integers]:
+        """Take items with enough listeners, type by type, and who started any of them."""
         listeners = np.bincount(evidence.started.indices, minlength=len(items))
         enough = np.flatnonzero(listeners >= self.parameters["min_listeners"])
         if len(enough) < _MIN_ITEMS:
@@ -389,7 +448,7 @@ class StartsSource(CandidateSource):
                 "a longer history or more listeners."
             )
         enough = enough[np.lexsort((enough, -listeners[enough]))[: self.parameters["max_items"]]]
-        enough = enough[np.lexsort((enough, catalog.types[items[enough]]))]
+        enough = enough[np.lexsort((enough, data.catalog.types[items[enough]]))]
         rows = np.flatnonzero(np.diff(evidence.started.indptr) > 0)
         if len(rows) > self.parameters["max_listeners"]:
             rng = np.random.default_rng(data.seed)
@@ -404,14 +463,10 @@ class StartsSource(CandidateSource):
         place = {name: number for number, name in enumerate(self._markets)}
         return np.array([place.get(name, -1) for name in catalog.markets], dtype=np.int64)
 
-    def _of_items(self, query: Query) -> Floats:
+    def _of_items(self, query: Query) -> "Sides":
         """Vectors of the query's items, also of those newer than the fit.
 
-        Returns
-        -------
-        float32 (n, members * width)
-            The members' vectors side by side, divided by their number, so that the product with x
-            is their mean.
+        They are divided by the number of members, so that products with places are means.
         """
         catalog = query.shard.catalog
         shares = self._attributes.shares(catalog, query.items)
@@ -419,8 +474,8 @@ class StartsSource(CandidateSource):
         factors = [shares @ m.of_attributes for m in self.members_]
         for own, member in zip(factors, self.members_, strict=True):
             own[at >= 0] = member.factors[at[at >= 0]]
-        wide = np.hstack([vectors.dense() for vectors in self._of_each(factors, shares)])
-        return (wide / len(factors)).astype(np.float32)
+        wide = [vectors.dense() / len(factors) for vectors in self._of_each(factors, shares)]
+        return Sides.of(wide, self.parameters["factors"])
 
     def _fitted(self, keys: Keys) -> Integers:
         """Positions of item keys in the fit, int64; -1 for an item without factors of its own."""
@@ -431,29 +486,105 @@ class StartsSource(CandidateSource):
     def _present(self, query: Query) -> Floats:
         """Log of what the markets start at present, float32 (n_markets, len(query.items))."""
         catalog, items = query.shard.catalog, query.items
-        days = self.parameters["recent_days"]
-        starts, exposure = recent_starts(catalog, items, days), exposures(catalog, items, days)
-        out = by_starts_alone(starts, exposure, catalog.types[items])
-        at = self._fitted(catalog.items[items])
+        at, number = self._fitted(catalog.items[items]), self._known_markets(catalog)
+        recent, latest = (window(catalog, items, days) for days in (RECENT_DAYS, TREND_DAYS))
+        out = np.zeros((len(catalog.markets), len(items)))
         fitted = at >= 0
-        at, number = at[fitted], self._known_markets(catalog)
         out[:, fitted] = np.mean(
             [
                 m.popularity.at_present(
-                    starts[:, fitted], exposure[fitted], at, self._types[at], number
+                    recent.take(fitted),
+                    latest.take(fitted),
+                    at[fitted],
+                    self._types[at[fitted]],
+                    number,
                 )
                 for m in self.members_
             ],
             axis=0,
         )
+        spoken = [*catalog.language_names, ""]
+        for kind in np.unique(catalog.types[items]):
+            of_type = catalog.types[items] == kind
+            new = np.flatnonzero(of_type & ~fitted)
+            out[:, new] = self._novelty[ITEM_TYPES[kind]].log_chance(
+                recent.starts[:, new],
+                ages(catalog, items[new]),
+                [spoken[code] for code in catalog.languages[items[new]]],
+                recent.starts[:, of_type].sum(axis=1),
+                RECENT_DAYS,
+                number,
+            ) - self._log_share(catalog, items[new], int(kind))
         return out.astype(np.float32)
+
+    def _log_share(self, catalog: Catalog, items: Rows, kind: int) -> Doubles:
+        """Log of what new items of a type would get of its starts if their chance were 1."""
+        name = ITEM_TYPES[kind]
+        if name not in self._kinds:
+            return np.zeros(len(items))
+        number, shares = self._kinds.index(name), self._attributes.shares(catalog, items)
+        factors = [shares @ m.of_attributes for m in self.members_]
+        of_members = np.mean(
+            [
+                member.popularity.choosing.log_share(vectors, number, self.parameters["ceiling"])
+                for member, vectors in zip(
+                    self.members_, self._of_each(factors, shares), strict=True
+                )
+            ],
+            axis=0,
+        )
+        return np.asarray(of_members, dtype=np.float64)
+
+
+def _novelties(
+    data: FitData, items: Rows, evidence: Evidence, markets: Integers
+) -> dict[str, Novelty]:
+    """Learn how new items of the shelf's types are started."""
+    catalog = data.catalog
+    daily, age = evidence.daily(HISTORY_DAYS), ages(catalog, items)
+    of_market = sparse.csr_matrix(
+        (np.ones(len(markets)), (markets, np.arange(len(markets)))),
+        shape=(len(catalog.markets), len(markets)),
+    )
+    here = (of_market @ evidence.started).toarray()
+    spoken = [*catalog.language_names, ""]
+    out = {}
+    for name in data.item_types:
+        own = np.flatnonzero(catalog.types[items] == ITEM_TYPES.index(name))
+        languages = [spoken[code] for code in catalog.languages[items[own]]]
+        out[name] = Novelty.learn(daily[own], age[own], here[:, own], languages)
+    return out
+
+
+class Sides(NamedTuple):
+    """Listeners or items as products need them, members side by side.
+
+    Attributes
+    ----------
+    learned : float32 (n, members * k)
+    rest : float32 (n, members * n_attributes)
+    """
+
+    learned: Floats
+    rest: Floats
+
+    @classmethod
+    def of(cls, wide: list[Doubles], k: int) -> "Sides":
+        """Divide the coordinates of each member: the first k are learned."""
+        return cls(
+            np.hstack([one[:, :k] for one in wide]).astype(np.float32),
+            np.hstack([one[:, k:] for one in wide]).astype(np.float32),
+        )
 
 
 class PreparedStarts(Prepared):
     """Places of the listeners beside the items' vectors and what the markets start."""
 
-    def __init__(self, query: Query, x: Floats, vectors: Floats, present: Floats) -> None:
-        self._query, self._x, self._vectors, self._present = query, x, vectors, present
+    def __init__(
+        self, query: Query, places: Sides, vectors: Sides, present: Floats, ceiling: float
+    ) -> None:
+        self._query, self._places, self._vectors = query, places, vectors
+        self._present, self._ceiling = present, ceiling
         self._line = np.full(query.shard.n_listeners, -1, dtype=np.int64)
         self._line[query.rows] = np.arange(len(query.rows))
         self._column = np.full(len(query.shard.catalog.items), -1, dtype=np.int64)
@@ -462,10 +593,13 @@ class PreparedStarts(Prepared):
     def top(self, k: int) -> Top:
         """Best k allowed items, for everybody: without starts those that the market starts."""
         query, markets = self._query, self._query.shard.markets
-        transposed = np.ascontiguousarray(self._vectors.T)
+        learned, rest = (np.ascontiguousarray(of.T) for of in self._vectors)
 
         def block(rows: Rows) -> Floats:
-            scores: Floats = self._x[self._line[rows]] @ transposed + self._present[markets[rows]]
+            at = self._line[rows]
+            scores = log_acceptance(self._places.learned[at] @ learned, self._ceiling)
+            scores += self._places.rest[at] @ rest
+            scores += self._present[markets[rows]]
             return scores
 
         return top_k(query, query.items, k, block, self.score)
@@ -476,6 +610,10 @@ class PreparedStarts(Prepared):
         usable = (line >= 0) & (column >= 0)
         out = np.full(len(listener), np.nan, dtype=np.float32)
         line, column = line[usable], column[usable]
-        taste = dot_pairs(self._x, self._vectors, line, column)
-        out[usable] = taste + self._present[self._query.shard.markets[listener[usable]], column]
+        taste, rest = (
+            dot_pairs(places, vectors, line, column)
+            for places, vectors in zip(self._places, self._vectors, strict=True)
+        )
+        out[usable] = log_acceptance(taste, self._ceiling) + rest
+        out[usable] += self._present[self._query.shard.markets[listener[usable]], column]
         return out

@@ -107,6 +107,16 @@ class Evidence:
         late.eliminate_zeros()
         return late
 
+    def daily(self, n_days: int) -> Doubles:
+        """Count the starts of each item by day, the last one first, float64 (m, n_days)."""
+        days = np.floor(self.since)
+        late = days < n_days
+        item, day = self.started.indices[late].astype(np.int64), days[late].astype(np.int64)
+        shape = (self.started.shape[1], n_days)
+        place = np.ravel_multi_index((item, np.maximum(day, 0)), shape)
+        counts = np.bincount(place, self.started.data[late], minlength=shape[0] * n_days)
+        return counts.reshape(shape).astype(np.float64)
+
     def known(self, types: Integers) -> Doubles:
         """How much of a listener's choosing each started item missed, float64 (nnz,).
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from homerec.candidates.starts_acceptance import Moderated, ModeratedLog, moderated, moderated_log
 from homerec.candidates.starts_folding import Doubles, Integers, Support, Vectors, fold
 from homerec.features.tables import Catalog, Floats, Rows
 
@@ -152,13 +153,14 @@ def fit_items(
     """Alternate between listeners (:func:`fold`) and items, one Newton step each.
 
     Items are fitted to what listeners may be, not to the one place where each most probably is:
-    around it they are normal with the variance of :func:`_spread`, so the mean of exp(x' v) is
-    exp(x' v + v' S v / 2). Without that, items follow what is luck in a listener's place.
+    around it they are normal with the variance of :func:`_spread`, and odds are means over that
+    (:func:`homerec.candidates.starts_acceptance.moderated`). Without that, items follow what is
+    luck in a listener's place.
 
     Given the listeners, items are independent: the starts of an item are Poisson with the mean
-    n_u (1 - q_ui) w_i exp(b_i + x_u' v_i) / Z_u over listeners, and its factors have a normal
-    prior around those that its attributes give. As in :func:`fold`, q_ui says for how much of the
-    listener's choosing the item was known.
+    n_u (1 - q_ui) w_i exp(b_i) o_i(x_u) / Z_u over listeners, and its factors have a normal prior
+    around those that its attributes give. As in :func:`fold`, o_i(x_u) are the item's odds and q_ui
+    says for how much of the listener's choosing it was known.
 
     Parameters
     ----------
@@ -187,7 +189,7 @@ def fit_items(
     order = np.argsort(markets, kind="stable")
     missing = sparse.csr_matrix((known, started.indices, started.indptr), shape=started.shape)
     started, markets, missing = started[order], markets[order], missing[order]
-    m, listener_of = started.shape[1], started.T.tocsr()
+    m = started.shape[1]
     of_type = _one_hot(types)
     amount = (started @ of_type).toarray()
     of_attributes = 0.5 * rng.standard_normal((shares.shape[1], k))
@@ -211,18 +213,19 @@ def fit_items(
             begin=x,
             steps=2 if number else 6,
         )
-        tilted = np.hstack([np.ones((len(x), 1)), x[:, :k]])
         spread = _spread(amount, chosen, markets)
-        gone, totals = _choices(missing, vectors, log_chance, types, chosen, markets, x, spread)
+        gone, totals, own, own_log = _choices(
+            missing, vectors, log_chance, types, chosen, markets, x, spread
+        )
         with np.errstate(divide="ignore"):
             scale = np.log(amount / totals).astype(np.float32)
-        products, spreads = _expected(vectors, log_chance, types, x, spread, scale, markets, tilted)
-        less, less_spreads = _unexpected(gone, types, scale, tilted, spread)
-        products -= less
-        _add_spreads(products, spreads - less_spreads, factors)
-        gradient = listener_of @ tilted - products[:, 0]
+        expected = _expected(
+            vectors, log_chance, types, x, spread, scale, markets, support.ceiling
+        ).less(_unexpected(gone, own, types, x, spread, scale, k))
+        curvature = expected.curvature(factors)
+        gradient = _seen(started, own_log, x, spread, factors) - curvature[:, 0]
         gradient -= prior * np.column_stack([bias, factors - shares @ of_attributes])
-        step = np.linalg.solve(products + np.diag(prior), gradient[:, :, None])[:, :, 0]
+        step = np.linalg.solve(curvature + np.diag(prior), gradient[:, :, None])[:, :, 0]
         # Far from the maximum a whole step may lead away from it.
         step *= np.minimum(1.0, 2.0 / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-9))
         bias += step[:, 0]
@@ -249,27 +252,72 @@ def _spread(amount: Doubles, support: Support, markets: Integers) -> Doubles:
     return out
 
 
-def _add_spreads(products: Doubles, spreads: Doubles, factors: Doubles) -> None:
-    """Complete sums over places to sums over what listeners may be, in place.
+@dataclass(frozen=True)
+class Sums:
+    """Sums over listeners by how many starts of each of m items are expected of them.
 
-    Parameters
+    Attributes
     ----------
-    products : float64 (m, k + 1, k + 1)
-        Sums of t t' by expected starts.
+    starts : float64 (m,)
+    places : float64 (m, k)
+        Of the listeners' learned coordinates x times the slope of the odds.
+    squares : float64 (m, k, k)
+        Of x x' times the squared slope.
     spreads : float64 (m, k)
-        Sums of the learned coordinates' variances by the same.
-    factors : float64 (m, k)
-        Of those who may be nearer to an item than their place, more starts of it are expected.
+        Of the variances of x times the squared slope.
+    bends : float64 (m, k)
+        Of the variances of x times the bend of the odds.
     """
-    expected, places = products[:, 0, 0], products[:, 0, 1:].copy()
-    moved, own = spreads * factors, np.arange(1, products.shape[1])
-    mean = moved / np.maximum(expected, 1e-300)[:, None]
-    across = places[:, :, None] * mean[:, None, :]
-    products[:, 1:, 1:] += across + across.transpose(0, 2, 1)
-    products[:, 1:, 1:] += moved[:, :, None] * mean[:, None, :]
-    products[:, own, own] += spreads
-    products[:, 0, 1:] += moved
-    products[:, 1:, 0] += moved
+
+    starts: Doubles
+    places: Doubles
+    squares: Doubles
+    spreads: Doubles
+    bends: Doubles
+
+    @classmethod
+    def empty(cls, m: int, k: int) -> "Sums":
+        """Room for the sums."""
+        return cls(
+            np.empty(m), np.empty((m, k)), np.empty((m, k, k)), np.empty((m, k)), np.empty((m, k))
+        )
+
+    def less(self, other: "Sums") -> "Sums":
+        """Take sums from these."""
+        return Sums(
+            self.starts - other.starts,
+            self.places - other.places,
+            self.squares - other.squares,
+            self.spreads - other.spreads,
+            self.bends - other.bends,
+        )
+
+    def curvature(self, factors: Doubles) -> Doubles:
+        """Second moments of the derivatives of the logs of expected starts.
+
+        Parameters
+        ----------
+        factors : float64 (m, k)
+            Of those who may be nearer to an item than their place, more starts are expected.
+
+        Returns
+        -------
+        float64 (m, k + 1, k + 1)
+            By bias and factors. The first row is the derivative of the expected starts, and exact;
+            of the rest the moves are taken as the same for all listeners.
+        """
+        moved = self.bends * factors
+        mean = moved / np.maximum(self.starts, 1e-300)[:, None]
+        m, k = factors.shape
+        out = np.empty((m, k + 1, k + 1))
+        out[:, 0, 0] = self.starts
+        out[:, 0, 1:] = out[:, 1:, 0] = self.places + moved
+        across = self.places[:, :, None] * mean[:, None, :]
+        out[:, 1:, 1:] = self.squares + across + across.transpose(0, 2, 1)
+        out[:, 1:, 1:] += moved[:, :, None] * mean[:, None, :]
+        own = np.arange(1, k + 1)
+        out[:, own, own] += self.spreads
+        return out
 
 
 def _expected(
@@ -280,9 +328,9 @@ def _expected(
     spread: Doubles,
     scale: Floats,
     markets: Integers,
-    tilted: Doubles,
-) -> tuple[Doubles, Doubles]:
-    """Sum t t' over listeners, by how many starts of each item are expected of each.
+    ceiling: float,
+) -> Sums:
+    """Sum up what is expected, as if nothing were known.
 
     Single precision is enough: a sum is compared with a count of starts.
 
@@ -299,40 +347,43 @@ def _expected(
         Log of a listener's starts of a type less log of the sum of their odds; -inf without.
     markets : int64 (n,)
         Ascending.
-    tilted : float64 (n, k + 1)
-        The t of each listener: 1, then what of x is learned.
-
-    Returns
-    -------
-    products : float64 (m, k + 1, k + 1)
-        Symmetric; the first row is the sum of t.
-    spreads : float64 (m, k)
-        Sum of the learned coordinates' variances by the same starts.
+    ceiling : float
     """
-    upper = np.triu_indices(tilted.shape[1])
-    square = (tilted[:, upper[0]] * tilted[:, upper[1]]).astype(np.float32)
+    m, k = vectors.factors.shape
+    upper = np.triu_indices(k)
+    places = x[:, :k].astype(np.float32)
+    square = places[:, upper[0]] * places[:, upper[1]]
+    learned = np.ascontiguousarray(spread[:, :k], dtype=np.float32)
     across = np.ascontiguousarray(x.T, dtype=np.float32)
+    around = np.ascontiguousarray(spread.T, dtype=np.float32)
     of_type = np.ascontiguousarray(scale.T)
-    around = np.ascontiguousarray(0.5 * spread.T, dtype=np.float32)
-    learned = np.ascontiguousarray(spread[:, : tilted.shape[1] - 1], dtype=np.float32)
     wide, log_chance = vectors.dense().astype(np.float32), log_chance.astype(np.float32)
     cuts = np.searchsorted(markets, np.arange(len(log_chance)))
-    m = len(wide)
-    out = np.empty((m, tilted.shape[1], tilted.shape[1]))
-    spreads = np.empty((m, learned.shape[1]))
+    out = Sums.empty(m, k)
     for start in range(0, m, _BLOCK):
         at = slice(start, min(start + _BLOCK, m))
-        mean = wide[at] @ across
-        mean += np.square(wide[at]) @ around
+        own, twice = wide[at], np.square(wide[at])
+        mean, variance = own[:, :k] @ across[:k], twice[:, :k] @ around[:k]
+        liked = moderated(mean, variance, ceiling)
+        starts = own[:, k:] @ across[k:] + mean
+        variance += twice[:, k:] @ around[k:]
+        variance *= 0.5
+        starts += variance
         for market, (low, high) in enumerate(pairwise(cuts)):
-            mean[:, low:high] += log_chance[market, at, None]
-        mean += of_type[types[at]]
-        np.exp(mean, out=mean)
-        sums = mean @ square
-        out[at, upper[0], upper[1]] = sums
-        out[at, upper[1], upper[0]] = sums
-        spreads[at] = mean @ learned
-    return out, spreads
+            starts[:, low:high] += log_chance[market, at, None]
+        starts += of_type[types[at]]
+        np.exp(starts, out=starts)
+        starts *= liked.bound
+        out.starts[at] = starts.sum(axis=1)
+        out.bends[at] = (starts * liked.bend) @ learned
+        starts *= liked.slope
+        out.places[at] = starts @ places
+        starts *= liked.slope
+        sums = starts @ square
+        out.squares[at, upper[0], upper[1]] = sums
+        out.squares[at, upper[1], upper[0]] = sums
+        out.spreads[at] = starts @ learned
+    return out
 
 
 def _choices(
@@ -344,7 +395,7 @@ def _choices(
     markets: Integers,
     x: Doubles,
     spread: Doubles,
-) -> tuple[sparse.csr_matrix, Doubles]:
+) -> tuple[sparse.csr_matrix, Doubles, Moderated, ModeratedLog]:
     """Sum what listeners chose among; their own items one by one, as :func:`fold` does.
 
     Parameters
@@ -361,61 +412,119 @@ def _choices(
         Odds of what was known, for as long as it was.
     totals : float64 (n, n_types)
         Sum of the odds of a type, without those.
+    own : Moderated
+    own_log : ModeratedLog
+        What the learned factors do for a listener's own items, float64 (nnz,) each.
     """
     row, column = np.repeat(np.arange(known.shape[0]), np.diff(known.indptr)), known.indices
-    wide, taste = vectors.dense(), np.empty(known.nnz)
+    wide, k = vectors.dense(), vectors.factors.shape[1]
+    rest, mean, variance = np.empty(known.nnz), np.empty(known.nnz), np.empty(known.nnz)
     for start in range(0, known.nnz, _PAIRS):
         at = slice(start, start + _PAIRS)
-        own = wide[column[at]]
-        taste[at] = np.einsum("ij,ij->i", x[row[at]], own)
-        taste[at] += 0.5 * np.einsum("ij,ij->i", spread[row[at]], np.square(own))
-    odds = np.exp(taste + log_chance[markets[row], column])
-    place = support.place[column]
-    sampled = np.where(place >= 0, np.exp(taste) * support.weight[markets[row], place], 0.0)
+        item, place, around = wide[column[at]], x[row[at]], spread[row[at]]
+        mean[at] = np.einsum("ij,ij->i", place[:, :k], item[:, :k])
+        rest[at] = np.einsum("ij,ij->i", place[:, k:], item[:, k:])
+        np.square(item, out=item)
+        variance[at] = np.einsum("ij,ij->i", around[:, :k], item[:, :k])
+        rest[at] += 0.5 * np.einsum("ij,ij->i", around[:, k:], item[:, k:])
+    own = moderated(mean, variance, support.ceiling)
+    taste = np.exp(rest + mean + 0.5 * variance) * own.bound
+    odds = taste * np.exp(log_chance[markets[row], column])
+    at_sample = support.place[column]
+    sampled = np.where(at_sample >= 0, taste * support.weight[markets[row], at_sample], 0.0)
     whole = _totals(support, markets, x, spread)
     in_sample, mine = np.zeros(whole.shape), np.zeros(whole.shape)
     np.add.at(in_sample, (row, types[column]), sampled)
     np.add.at(mine, (row, types[column]), (1.0 - known.data) * odds)
     # In single precision the rest may come out below 0 where the own items are nearly all.
     totals = np.maximum(whole - in_sample, 1e-6 * whole) + mine
-    return sparse.csr_matrix((known.data * odds, column, known.indptr), shape=known.shape), totals
+    gone = sparse.csr_matrix((known.data * odds, column, known.indptr), shape=known.shape)
+    return gone, totals, own, moderated_log(mean, variance, support.ceiling)
 
 
 def _unexpected(
-    gone: sparse.csr_matrix, types: Integers, scale: Floats, tilted: Doubles, spread: Doubles
-) -> tuple[Doubles, Doubles]:
-    """Sum t t' over listeners by the starts that are missing since they knew the item.
+    gone: sparse.csr_matrix,
+    own: Moderated,
+    types: Integers,
+    x: Doubles,
+    spread: Doubles,
+    scale: Floats,
+    k: int,
+) -> Sums:
+    """Sum up the starts that are missing since the listener knew the item.
 
     Parameters
     ----------
     gone : csr_matrix float64 (n, m)
-        From :func:`_choices`.
-    types, scale, tilted, spread
+    own : Moderated
+        Both from :func:`_choices`.
+    types, x, spread, scale
         As in :func:`_expected`.
-
-    Returns
-    -------
-    products : float64 (m, k + 1, k + 1)
-    spreads : float64 (m, k)
+    k : int
+        Learned coordinates.
     """
     row = np.repeat(np.arange(gone.shape[0]), np.diff(gone.indptr))
     starts = gone.data * np.exp(scale[row, types[gone.indices]].astype(np.float64))
-    missing = sparse.csr_matrix((starts, gone.indices, gone.indptr), shape=gone.shape)
-    width, listener_of = tilted.shape[1], missing.T.tocsr()
-    square = (tilted[:, :, None] * tilted[:, None, :]).reshape(len(tilted), width * width)
-    products: Doubles = np.asarray(listener_of @ square).reshape(-1, width, width)
-    return products, np.asarray(listener_of @ spread[:, : width - 1])
+    places, learned = x[:, :k], spread[:, :k]
+    square = (places[:, :, None] * places[:, None, :]).reshape(len(places), k * k)
+    sloped = starts * own.slope
+    twice = _by_item(gone, sloped * own.slope)
+    return Sums(
+        np.asarray(_by_item(gone, starts).sum(axis=1)).ravel(),
+        _by_item(gone, sloped) @ places,
+        (twice @ square).reshape(-1, k, k),
+        twice @ learned,
+        _by_item(gone, starts * own.bend) @ learned,
+    )
+
+
+def _seen(
+    started: sparse.csr_matrix, own: ModeratedLog, x: Doubles, spread: Doubles, factors: Doubles
+) -> Doubles:
+    """Derive, by bias and factors, the mean logs of the odds of what was started.
+
+    Parameters
+    ----------
+    started : csr_matrix float64 (n, m)
+    own : ModeratedLog
+        From :func:`_choices`, in the order of ``started.data``.
+    x, spread : float64 (n, width)
+    factors : float64 (m, k)
+
+    Returns
+    -------
+    float64 (m, k + 1)
+    """
+    k, weight = factors.shape[1], started.data
+    out = np.empty((len(factors), k + 1))
+    out[:, 0] = np.asarray(started.sum(axis=0)).ravel()
+    out[:, 1:] = _by_item(started, weight * own.slope) @ x[:, :k]
+    out[:, 1:] += (_by_item(started, weight * own.bend) @ spread[:, :k]) * factors
+    return out
+
+
+def _by_item(like: sparse.csr_matrix, values: Doubles) -> sparse.csr_matrix:
+    """Put values where a matrix has some, and turn it: items by listeners."""
+    return sparse.csr_matrix((values, like.indices, like.indptr), shape=like.shape).T.tocsr()
 
 
 def _totals(support: Support, markets: Integers, x: Doubles, spread: Doubles) -> Doubles:
     """Sum of a type's odds for each listener, as if nothing were known, float64 (n, n_types)."""
     out = np.empty((len(x), len(support.bounds) - 1))
+    k = support.vectors.factors.shape[1]
     across, wide = x.astype(np.float32), support.vectors.dense().astype(np.float32)
-    around = (0.5 * spread).astype(np.float32)
+    around = spread.astype(np.float32)
     log_weight = np.log(support.weight).astype(np.float32)
     for kind, (low, high) in enumerate(pairwise(support.bounds)):
-        taste = across @ wide[low:high].T + around @ np.square(wide[low:high]).T
-        odds = np.exp(taste + log_weight[markets, low:high])
+        own = wide[low:high].T
+        twice = np.square(own)
+        mean, variance = across[:, :k] @ own[:k], around[:, :k] @ twice[:k]
+        bound = moderated(mean, variance, support.ceiling).bound
+        odds = across[:, k:] @ own[k:] + mean
+        odds += 0.5 * (variance + around[:, k:] @ twice[k:])
+        odds += log_weight[markets, low:high]
+        np.exp(odds, out=odds)
+        odds *= bound
         out[:, kind] = odds.sum(axis=1)
     return out
 
@@ -430,15 +539,23 @@ class Chooser:
         Positions, type by type.
     bounds : int64 (n_types + 1,)
     inclusion : float64 (s,)
+    ceiling : float
+        Of what taste can do, see :mod:`homerec.candidates.starts_acceptance`.
     """
 
     items: Integers
     bounds: Integers
     inclusion: Doubles
+    ceiling: float
 
     @classmethod
     def draw(
-        cls, chance: npt.NDArray[np.float64], types: Integers, most: int, rng: np.random.Generator
+        cls,
+        chance: npt.NDArray[np.float64],
+        types: Integers,
+        most: int,
+        rng: np.random.Generator,
+        ceiling: float,
     ) -> "Chooser":
         """Draw at most about ``most`` items a type, popular ones surely (systematic sampling).
 
@@ -450,6 +567,7 @@ class Chooser:
             Ascending from 0.
         most : int
         rng : numpy.random.Generator
+        ceiling : float
         """
         items, inclusion = [], []
         for kind in range(int(types.max()) + 1):
@@ -468,13 +586,15 @@ class Chooser:
             items.append(own[taken])
             inclusion.append(share[taken])
         bounds = np.cumsum([0, *(len(part) for part in items)]).astype(np.int64)
-        return cls(np.concatenate(items).astype(np.int64), bounds, np.concatenate(inclusion))
+        return cls(
+            np.concatenate(items).astype(np.int64), bounds, np.concatenate(inclusion), ceiling
+        )
 
     def of(self, vectors: Vectors, chance: Doubles, bias: Doubles) -> Support:
         """Weigh the chosen items so that they stand for all."""
         at = self.items
         weight = chance[:, at] * np.exp(bias[at]) / self.inclusion
-        return Support(vectors.take(at), self.bounds, weight, self.places(len(bias)))
+        return Support(vectors.take(at), self.bounds, weight, self.places(len(bias)), self.ceiling)
 
     def places(self, m: int) -> Integers:
         """Where each of m items stands among the chosen ones, -1 elsewhere, int64 (m,)."""

@@ -1,4 +1,4 @@
-"""Where listeners stand among the items they start: one concave maximum each, found by itself.
+"""Where listeners stand among the items they start: one maximum each, found by itself.
 
 Every listener is computed alone and in one order of operations, so the answer is the same to the
 last bit whoever else is asked for, and in whatever shard.
@@ -77,17 +77,24 @@ class Support:
         the support; the last row is for markets that are not known.
     place : int64 (m,)
         Where each of all items stands in the support; -1 for those it stands for.
+    ceiling : float
+        Of what taste can do, see :mod:`homerec.candidates.starts_acceptance`.
     """
 
     vectors: Vectors
     bounds: Integers
     weight: Doubles
     place: Integers
+    ceiling: float
 
     @cached_property
     def curvature(self) -> Doubles:
-        """Spread of each type's vectors in each market, float64 (n_markets + 1, n_types, w, w)."""
+        """Spread of each type's vectors in each market, float64 (n_markets + 1, n_types, w, w).
+
+        Of what they do at no taste, where the bound takes something already.
+        """
         wide = self.vectors.dense()
+        wide[:, : self.vectors.factors.shape[1]] /= 1.0 + np.exp(-self.ceiling)
         n_types, width = len(self.bounds) - 1, wide.shape[1]
         out = np.zeros((len(self.weight), n_types, width, width))
         for kind in range(n_types):
@@ -113,12 +120,13 @@ def fold(
 ) -> Doubles:
     """Most probable coordinates of listeners, given what they started.
 
-    With w_i the chance of item i in the listener's market and v_i its vector, a start of a type is
-    drawn with probability w_i exp(x' v_i) / sum_j (1 - q_j) w_j exp(x' v_j) over the items of the
-    type, where q_j says for how much of the listener's choosing j was known already; x has a
-    standard normal prior. The listener's own items are summed one by one, the support stands for
-    the others. Steps are Newton's with the curvature taken at x = 0 and q = 0, which is factored
-    once a listener.
+    With w_i the chance of item i in the listener's market and o_i(x) its odds, a start of a type is
+    drawn with probability w_i o_i(x) / sum_j (1 - q_j) w_j o_j(x) over the items of the type, where
+    q_j says for how much of the listener's choosing j was known already. The log of the odds is
+    what attributes add and, of the product of the learned factors,
+    :func:`homerec.candidates.starts_acceptance.log_acceptance`; x has a standard normal prior. The
+    listener's own items are summed one by one, the support stands for the others. Steps are
+    Newton's with the curvature taken at x = 0 and q = 0, which is factored once a listener.
 
     Parameters
     ----------
@@ -171,6 +179,7 @@ def fold(
             support.place,
             log_chance,
             support.curvature,
+            support.ceiling,
             steps,
             out,
         )
@@ -203,38 +212,51 @@ def _solve(lower: Any, slope: Any) -> None:
 
 
 @compiled
-def _evidence(out: Any, at: Any, amount: Any, factors: Any, attribute: Any, strength: Any) -> None:
-    """Sum the vectors of a listener's items into ``out``."""
+def _evidence(out: Any, at: Any, amount: Any, bound: Any, items: Any) -> None:
+    """Sum the vectors of a listener's items into ``out``; ``bound`` is how much factors do yet."""
+    factors, attribute, strength = items
     k = factors.shape[1]
     out[:] = 0.0
     for e in range(len(at)):
-        out[:k] += amount[e] * factors[at[e]]
+        out[:k] += amount[e] * bound[e] * factors[at[e]]
         for a in range(attribute.shape[1]):
             out[k + attribute[at[e], a]] += amount[e] * strength[at[e], a]
 
 
 @compiled_adding_freely
-def _shared_out(exponent: Any, amount: Any, mine: Any, left: Any) -> None:
-    """Turn the exponents of a type's support and of the listener's own items into expected starts.
+def _exponentials(exponent: Any, largest: float) -> None:
+    """Replace y by exp(y - largest), which is (exp(z / 1024))**1024 with a polynomial.
 
-    ``left`` weighs the own items. exp(y) is (exp(y / 1024))**1024, with a polynomial, several
-    numbers at a time: to eleven digits near the largest, to eight where y is -40.
+    That goes for several numbers at a time: to eleven digits near 0, to eight where it is -40.
     """
-    largest = -np.inf
-    for s in range(len(exponent)):
-        largest = max(largest, exponent[s])
-    for e in range(len(mine)):
-        largest = max(largest, mine[e])
-    total = 0.0
     for s in range(len(exponent)):
         y = max(exponent[s] - largest, _LEAST) / 1024.0
         power = 1.0 + y * (1.0 + y * (1 / 2 + y * (1 / 6 + y * (1 / 24 + y / 120))))
         for _ in range(10):
             power *= power
         exponent[s] = power
-        total += power
+
+
+@compiled_adding_freely
+def _shared_out(
+    exponent: Any, bound: Any, amount: float, mine: Any, my_bound: Any, left: Any
+) -> None:
+    """Turn the exponents of a type's support and of the listener's own items into expected starts.
+
+    ``bound`` multiplies the odds; ``left`` weighs the own items.
+    """
+    largest = -np.inf
+    for s in range(len(exponent)):
+        largest = max(largest, exponent[s])
     for e in range(len(mine)):
-        mine[e] = left[e] * np.exp(mine[e] - largest)
+        largest = max(largest, mine[e])
+    _exponentials(exponent, largest)
+    total = 0.0
+    for s in range(len(exponent)):
+        exponent[s] *= bound[s]
+        total += exponent[s]
+    for e in range(len(mine)):
+        mine[e] = left[e] * my_bound[e] * np.exp(mine[e] - largest)
         total += mine[e]
     share = amount / total
     for e in range(len(mine)):
@@ -244,34 +266,43 @@ def _shared_out(exponent: Any, amount: Any, mine: Any, left: Any) -> None:
 
 
 @compiled
-def _exponents(x: Any, at: Any, items: Any, log_chance: Any) -> Any:
-    """Compute the logs of the odds of a listener's own items."""
+def _exponents(x: Any, at: Any, items: Any, log_chance: Any, ceiling: float) -> Any:
+    """Compute the logs of the odds of a listener's own items, bound apart, and the bound."""
     factors, attribute, strength = items
     k = factors.shape[1]
-    out = np.empty(len(at))
+    out, bound = np.empty(len(at)), np.empty(len(at))
     for e in range(len(at)):
         item = at[e]
-        out[e] = log_chance[item]
+        taste = 0.0
         for j in range(k):
-            out[e] += x[j] * factors[item, j]
+            taste += x[j] * factors[item, j]
+        out[e] = log_chance[item] + taste
+        bound[e] = 1.0 / (1.0 + np.exp(min(taste - ceiling, -_LEAST)))
         for a in range(attribute.shape[1]):
             out[e] += x[k + attribute[item, a]] * strength[item, a]
-    return out
+    return out, bound
 
 
 @compiled
 def _slope(
-    slope: Any, x: Any, fixed: Any, amount: Any, support: Any, bounds: Any, log_weight: Any,
-    at: Any, kinds: Any, left: Any, place: Any, items: Any, log_chance: Any,
+    slope: Any, x: Any, started: Any, amount: Any, support: Any, bounds: Any, log_weight: Any,
+    at: Any, kinds: Any, left: Any, place: Any, items: Any, log_chance: Any, ceiling: float,
+    expected: Any,
 ) -> None:  # fmt: skip
     """Write the gradient of the log posterior of one listener at x into ``slope``."""
     factors, attribute, strength = support
     k = factors.shape[0]
-    chance = np.dot(x[:k].copy(), factors) + log_weight
+    chance = np.dot(x[:k].copy(), factors)
+    # The derivative of the bounded log is also what the bound makes of the odds.
+    bound = np.minimum(chance - ceiling, -_LEAST)
+    _exponentials(bound, 0.0)
+    bound = 1.0 / (1.0 + bound)
+    chance += log_weight
     for a in range(len(attribute)):
         for s in range(len(chance)):
             chance[s] += x[k + attribute[a, s]] * strength[a, s]
-    mine = _exponents(x, at, items, log_chance)
+    mine, my_bound = _exponents(x, at, items, log_chance, ceiling)
+    _evidence(slope, at, started, my_bound, items)
     for item in at:
         if place[item] >= 0:
             chance[place[item]] = -np.inf
@@ -280,16 +311,19 @@ def _slope(
         high = low
         while high < len(at) and kinds[at[high]] == kind:
             high += 1
-        own = chance[bounds[kind] : bounds[kind + 1]]
+        own = slice(bounds[kind], bounds[kind + 1])
         if amount[kind] > 0.0:
-            _shared_out(own, amount[kind], mine[low:high], left[low:high])
+            _shared_out(
+                chance[own], bound[own], amount[kind], mine[low:high], my_bound[low:high],
+                left[low:high],
+            )  # fmt: skip
         else:
-            own[:] = 0.0
+            chance[own] = 0.0
             mine[low:high] = 0.0
         low = high
-    _evidence(slope, at, mine, items[0], items[1], items[2])
-    slope[:] = fixed - x - slope
-    slope[:k] -= np.dot(factors, chance)
+    _evidence(expected, at, mine, my_bound, items)
+    slope -= x + expected
+    slope[:k] -= np.dot(factors, chance * bound)
     for a in range(len(attribute)):
         for s in range(len(chance)):
             slope[k + attribute[a, s]] -= chance[s] * strength[a, s]
@@ -299,21 +333,20 @@ def _slope(
 def _fold(
     indptr: Any, indices: Any, data: Any, amount: Any, markets: Any, items: Any, support: Any,
     bounds: Any, log_weight: Any, kinds: Any, left: Any, place: Any, log_chance: Any,
-    curvature: Any, steps: int, out: Any,
+    curvature: Any, ceiling: float, steps: int, out: Any,
 ) -> None:  # fmt: skip
-    factors, attribute, strength = items
-    fixed, step = np.zeros(out.shape[1]), np.zeros(out.shape[1])
+    step, expected = np.zeros(out.shape[1]), np.zeros(out.shape[1])
     for i in range(len(out)):
         low, high = indptr[i], indptr[i + 1]
         if low == high:
             out[i] = 0.0
             continue
-        _evidence(fixed, indices[low:high], data[low:high], factors, attribute, strength)
         lower = _factored(amount[i], curvature[markets[i]])
         for _ in range(steps):
             _slope(
-                step, out[i], fixed, amount[i], support, bounds, log_weight[markets[i]],
+                step, out[i], data[low:high], amount[i], support, bounds, log_weight[markets[i]],
                 indices[low:high], kinds, left[low:high], place, items, log_chance[markets[i]],
+                ceiling, expected,
             )  # fmt: skip
             _solve(lower, step)
             length = np.sqrt((step * step).sum())

@@ -4,29 +4,102 @@ The starts of the last days mislead in two ways. An item that most listeners hav
 by few, however much the others would like it; and in a small market the counts are mostly luck. So
 the long run says how popular an item is, and recent starts only correct it: by how many there were
 against how many there should have been, had nothing changed, among those who could still start the
-item, each by their own taste. Both sides of that ratio get the same prior count.
+item, each by their own taste. Both sides of that ratio get the same prior count. Trends last
+shorter than that: what the last week shows beyond it counts as far as it is no luck.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
+from scipy import sparse, special
 
+from homerec.candidates.starts_acceptance import log_acceptance, moderated
 from homerec.candidates.starts_folding import Doubles, Integers, Vectors
 from homerec.features.tables import Catalog, Rows
 
+#: Days whose starts correct the long run, and those that show a trend.
+RECENT_DAYS: Final = 28
+TREND_DAYS: Final = 7
 #: Starts that are added to both sides of the ratios: of an item anywhere, and in one market.
-_ANYWHERE: Final = 60.0
+_ANYWHERE: Final = 200.0
 _HERE: Final = 30.0
-#: Without a fit: starts elsewhere against those in the market, and starts every item is given.
-_ELSEWHERE: Final = 0.05
-_PRIOR_STARTS: Final = 0.5
+#: Share of items that trend, standard deviation of the log of by how much, and how far starts of a
+#: week that do not trend scatter: as a gamma of this shape.
+_TRENDING: Final = 0.02
+_HEIGHT: Final = 0.8
+_STEADY: Final = 50.0
+_TRENDS: Final = np.linspace(-2.0, 2.0, 81)
 #: Of an item of some hours nobody knows yet how it does on a whole day.
 _MIN_AGE_DAYS: Final = 2.0
 #: Listeners at a time.
 _BLOCK: Final = 512
+
+
+class Window(NamedTuple):
+    """Starts of k items in the last days.
+
+    Attributes
+    ----------
+    starts : float64 (n_markets, k)
+    exposure : float64 (k,)
+        Share of those days in which the item was there, in (0, 1].
+    """
+
+    starts: Doubles
+    exposure: Doubles
+
+    def take(self, at: Integers | npt.NDArray[np.bool_]) -> "Window":
+        """Return some of the items."""
+        return Window(self.starts[:, at], self.exposure[at])
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """Who starts items of each type: places, weighed by starts and what they choose from.
+
+    Attributes
+    ----------
+    log_mass : float64 (n_types,)
+        Log of how many of the type's starts an item of chance 1 would get, for a start, if nobody
+        had a taste.
+    mean : float64 (n_types, width)
+    covariance : float64 (n_types, width, width)
+    """
+
+    log_mass: Doubles
+    mean: Doubles
+    covariance: Doubles
+
+    def log_share(self, vectors: Vectors, kind: int, ceiling: float) -> Doubles:
+        """Log of what items nobody knows would get of the type's starts if their chance were 1.
+
+        So the chance of an item is its share of the starts divided by that.
+
+        Parameters
+        ----------
+        vectors : Vectors
+            Of the items.
+        kind : int
+            Number of their type in the fit.
+        ceiling : float
+
+        Returns
+        -------
+        float64 (len(vectors.factors),)
+        """
+        wide, k = vectors.dense(), vectors.factors.shape[1]
+        mean, covariance = self.mean[kind], self.covariance[kind]
+        rest = wide.copy()
+        rest[:, :k] = 0.0
+        towards = rest @ covariance
+        out = self.log_mass[kind] + rest @ mean + 0.5 * (towards * rest).sum(axis=1)
+        # Those whom the attributes draw have other learned coordinates than all have.
+        taste = (wide[:, :k] * (mean[:k] + towards[:, :k])).sum(axis=1)
+        variance = ((wide[:, :k] @ covariance[:k, :k]) * wide[:, :k]).sum(axis=1)
+        out += taste + 0.5 * variance + np.log(moderated(taste, variance, ceiling).bound)
+        return np.asarray(out, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -39,22 +112,22 @@ class Popularity:
         Log of the chance to be the one started, for a listener without taste, in the long run.
     due : float64 (n_markets + 1, m)
         Starts of the fit's last days that the long run leads one to expect.
+    choosing : Choosing
     """
 
     log_chance: Doubles
     due: Doubles
+    choosing: Choosing
 
     def at_present(
-        self, starts: Doubles, exposure: Doubles, at: Integers, types: Integers, row: Integers
+        self, recent: Window, latest: Window, at: Integers, types: Integers, row: Integers
     ) -> Doubles:
         """Correct the long run by what is started at present.
 
         Parameters
         ----------
-        starts : float64 (n, k)
-            Starts of the last days of k items in n markets.
-        exposure : float64 (k,)
-            Share of those days in which the item was there, in (0, 1].
+        recent, latest : Window
+            Starts of k items in n markets, in the last 28 and in the last 7 days.
         at : int64 (k,)
             Positions of the items.
         types : int64 (k,)
@@ -70,20 +143,61 @@ class Popularity:
         out = self.log_chance[np.ix_(row, at)]
         for kind in np.unique(types):
             own = types == kind
-            seen = starts[:, own]
             due = self.due[np.ix_(row, at[own])]
-            total = due.sum(axis=1, keepdims=True)
             # A market without a start in the fit's last days: what was due everywhere must do.
-            due = np.where(total > 0, due, self.due[-1, at[own]])
-            total = due.sum(axis=1, keepdims=True)
-            due = due * np.divide(
-                seen.sum(axis=1, keepdims=True), total, out=np.zeros_like(total), where=total > 0
-            )
-            due *= exposure[own]
-            anywhere = (seen.sum(axis=0) + _ANYWHERE) / (due.sum(axis=0) + _ANYWHERE)
-            here = (seen + _HERE) / (due * anywhere + _HERE)
-            out[:, own] += np.log(anywhere * here)
+            due = np.where(due.sum(axis=1, keepdims=True) > 0, due, self.due[-1, at[own]])
+            seen = recent.take(own)
+            expected = _shared(due, seen)
+            anywhere = (seen.starts.sum(axis=0) + _ANYWHERE) / (expected.sum(axis=0) + _ANYWHERE)
+            here = (seen.starts + _HERE) / (expected * anywhere + _HERE)
+            times = anywhere * here
+            seen = latest.take(own)
+            trend = trends(seen.starts.sum(axis=0), _shared(due * times, seen).sum(axis=0))
+            out[:, own] += np.log(times * trend)
         return out
+
+
+def _shared(due: Doubles, seen: Window) -> Doubles:
+    """Share out the starts of each market that were seen as they were due, by who was there."""
+    total = due.sum(axis=1, keepdims=True)
+    amount = seen.starts.sum(axis=1, keepdims=True)
+    times = np.divide(amount, total, out=np.zeros_like(total), where=total > 0)
+    return np.asarray(due * times * seen.exposure, dtype=np.float64)
+
+
+def trends(seen: Doubles, due: Doubles) -> Doubles:
+    """Tell how many times as much items are started as is due, luck apart.
+
+    Few items trend; what most show beyond what is due is luck, or scatters from week to week. So
+    this is the posterior mean, of the logarithm, with a prior that has a spike at 0.
+
+    Parameters
+    ----------
+    seen, due : float64 (k,)
+        Starts of a week.
+
+    References
+    ----------
+    Mitchell, Beauchamp 1988, Bayesian variable selection in linear regression (spike and slab).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> trends(np.array([12.0, 300.0]), np.array([10.0, 100.0])).round(1).tolist()
+    [1.0, 2.7]
+    """
+    prior = np.exp(-0.5 * np.square(_TRENDS / _HEIGHT))
+    prior *= _TRENDING / prior.sum()
+    prior[np.abs(_TRENDS).argmin()] += 1.0 - _TRENDING
+    mean = due[:, None] * np.exp(_TRENDS)
+    # Negative binomial, without what does not depend on the mean.
+    told = special.xlogy(seen[:, None], mean / (mean + _STEADY)) - _STEADY * np.log1p(
+        mean / _STEADY
+    )
+    posterior = prior * np.exp(told - told.max(axis=1, keepdims=True))
+    posterior /= posterior.sum(axis=1, keepdims=True)
+    out: Doubles = np.exp(posterior @ _TRENDS)
+    return out
 
 
 def measure(
@@ -95,8 +209,9 @@ def measure(
     vectors: Vectors,
     chance: Doubles,
     bias: Doubles,
+    ceiling: float,
 ) -> Popularity:
-    """Sum up by market which recent starts were due, by everybody's taste.
+    """Sum up by market which recent starts were due, by everybody's taste, and who chooses.
 
     Parameters
     ----------
@@ -112,62 +227,53 @@ def measure(
     chance : float64 (n_markets + 1, m)
         From :func:`homerec.candidates.starts_fitting.chances`.
     bias : float64 (m,)
+    ceiling : float
     """
     log_chance = np.log(chance) + bias
-    wide = vectors.dense()
+    wide, k = vectors.dense(), vectors.factors.shape[1]
     bounds = np.searchsorted(types, np.arange(int(types.max()) + 1))
-    due = np.zeros_like(log_chance)
+    due, n_types, width = np.zeros_like(log_chance), len(bounds), wide.shape[1]
+    mass, starts = np.zeros(n_types), np.zeros(n_types)
+    places, squares = np.zeros((n_types, width)), np.zeros((n_types, width, width))
     for start in range(0, started.shape[0], _BLOCK):
         rows = slice(start, start + _BLOCK)
         new = recent[rows].toarray() > 0
-        odds = np.exp(x[rows] @ wide.T + log_chance[markets[rows]])
+        place = x[rows]
+        odds = place[:, k:] @ wide[:, k:].T + log_chance[markets[rows]]
+        odds += log_acceptance(place[:, :k] @ wide[:, :k].T, ceiling)
+        np.exp(odds, out=odds)
         # What counts as started before the last days began could not be started in them.
         odds[(started[rows].toarray() > 0) & ~new] = 0.0
         total = np.add.reduceat(odds, bounds, axis=1)
         amount = np.add.reduceat(new.astype(np.float64), bounds, axis=1)
-        odds *= np.divide(amount, total, out=np.zeros_like(total), where=total > 0)[:, types]
+        each = np.divide(amount, total, out=np.zeros_like(total), where=total > 0)
+        odds *= each[:, types]
+        mass += each.sum(axis=0)
+        starts += amount.sum(axis=0)
+        places += each.T @ place
+        squares += np.einsum("nt,ni,nj->tij", each, place, place, optimize=True)
         for market in np.unique(markets[rows]):
             due[market] += odds[markets[rows] == market].sum(axis=0)
     due[-1] = due[:-1].sum(axis=0)
-    return Popularity(log_chance, due)
+    # A type without a recent start: everybody, as the prior has them.
+    some = np.maximum(mass, 1e-300)
+    mean = places / some[:, None]
+    covariance = squares / some[:, None, None] - mean[:, :, None] * mean[:, None, :]
+    covariance[mass == 0] = np.eye(width)
+    log_mass = np.where(mass > 0, np.log(some / np.maximum(starts, 1e-300)), 0.0)
+    return Popularity(log_chance, due, Choosing(log_mass, mean, covariance))
 
 
-def recent_starts(catalog: Catalog, items: Rows, days: int) -> Doubles:
-    """Return the starts of the last 7 or 28 days by market, float64 (n_markets, len(items))."""
+def window(catalog: Catalog, items: Rows, days: int) -> Window:
+    """Read the starts of the last 7 or 28 days by market, and how long items were there."""
     column, starts = f"n_starts_{days}d", np.zeros((len(catalog.markets), len(items)))
     for market in range(len(catalog.markets)):
         starts[market] = catalog.market_column(column, items, np.full(len(items), market))
-    return starts
+    age = np.maximum(ages(catalog, items), _MIN_AGE_DAYS)
+    return Window(starts, np.minimum(age, days) / days)
 
 
-def exposures(catalog: Catalog, items: Rows, days: int) -> Doubles:
-    """Share of the last days in which items were there, float64 (len(items),)."""
+def ages(catalog: Catalog, items: Rows) -> Doubles:
+    """Days since items were released, float64; infinite where it is not known."""
     age = catalog.columns["age_days"][items].astype(np.float64)
-    age = np.where(np.isnan(age), np.inf, np.maximum(age, _MIN_AGE_DAYS))
-    return np.asarray(np.minimum(age, days) / days)
-
-
-def by_starts_alone(starts: Doubles, exposure: Doubles, types: npt.NDArray[np.integer]) -> Doubles:
-    """Tell logs of chances where there is no fit: of newer items, starts are all there is.
-
-    Parameters
-    ----------
-    starts : float64 (n, k)
-        Starts of the last days of k items in n markets.
-    exposure : float64 (k,)
-    types : integer (k,)
-
-    Returns
-    -------
-    float64 (n, k)
-        Chances sum to 1 within a type.
-    """
-    out = np.zeros_like(starts)
-    for kind in np.unique(types):
-        own = types == kind
-        here = starts[:, own] / exposure[own]
-        everywhere = here.sum(axis=0) + _PRIOR_STARTS
-        total = np.maximum(here.sum(axis=1, keepdims=True), 1.0)
-        here = here + _ELSEWHERE * everywhere * total / everywhere.sum()
-        out[:, own] = np.log(here / here.sum(axis=1, keepdims=True))
-    return out
+    return np.where(np.isnan(age), np.inf, age)

@@ -25,6 +25,8 @@ from support.taste import COLD, SHOWS, US_COLD, fit_data, group_of, make_source,
 
 DAY = date(2026, 3, 10)
 N_ITEMS, WIDTH = 30, 5
+#: Low enough to change what is found.
+CEILING = 0.5
 
 
 def planted(seed: int) -> tuple[Vectors, Support, np.ndarray]:
@@ -39,7 +41,7 @@ def planted(seed: int) -> tuple[Vectors, Support, np.ndarray]:
     types = np.repeat([0, 1], N_ITEMS // 2)
     weight = rng.random((2, N_ITEMS))
     place = np.arange(N_ITEMS)
-    return vectors, Support(vectors, np.array([0, 15, 30]), weight, place), types
+    return vectors, Support(vectors, np.array([0, 15, 30]), weight, place, CEILING), types
 
 
 def log_posterior(
@@ -52,9 +54,10 @@ def log_posterior(
 ) -> float:
     """Log of the prior and of every start, written out."""
     total = -0.5 * float(x @ x)
+    liked = np.exp(wide[:, :2] @ x[:2])
     for i in np.flatnonzero(mine):
         same = types == types[i]
-        odds = weight * np.exp(wide @ x)
+        odds = weight * liked / (1 + liked / np.exp(CEILING)) * np.exp(wide[:, 2:] @ x[2:])
         left = (1 - known) * odds
         total += float(mine[i]) * float(np.log(odds[i] / left[same].sum()))
     return total
@@ -91,8 +94,8 @@ def test_starts_are_shared_out_as_numpys_exponential_says() -> None:
     exponent = np.concatenate([np.linspace(-60, 5, 1_001), [-1e4, -np.inf]])
     expected = np.exp(exponent - 5)
     expected *= 3 / expected.sum()
-    found, nothing = exponent.copy(), np.zeros(0)
-    _shared_out(found, 3.0, nothing, nothing)
+    found, free, nothing = exponent.copy(), np.ones(len(exponent)), np.zeros(0)
+    _shared_out(found, free, 3.0, nothing, nothing, nothing)
     assert found.sum() == pytest.approx(3)
     near = exponent > -30
     np.testing.assert_allclose(found[near], expected[near], rtol=1e-8)
@@ -101,10 +104,11 @@ def test_starts_are_shared_out_as_numpys_exponential_says() -> None:
 
 def test_own_items_share_in_the_starts_by_what_is_left_of_them() -> None:
     exponent, mine = np.log([1.0, 2.0]), np.log([7.0, 4.0])
-    _shared_out(exponent, 3.0, mine, np.array([0.5, 0.0]))
-    # 1 + 2 of others, half of 7; of the second nothing is left.
-    np.testing.assert_allclose(exponent, 3 / 6.5 * np.array([1, 2]))
-    np.testing.assert_allclose(mine, 3 / 6.5 * np.array([3.5, 0]))
+    bound, my_bound, left = np.array([1.0, 0.5]), np.array([0.4, 1.0]), np.array([0.5, 0.0])
+    _shared_out(exponent, bound, 3.0, mine, my_bound, left)
+    # 1 + 2 / 2 of others, a fifth of 7; of the second nothing is left.
+    np.testing.assert_allclose(exponent, 3 / 3.4 * np.array([1, 1]))
+    np.testing.assert_allclose(mine, 3 / 3.4 * np.array([1.4, 0]))
 
 
 def test_a_sample_of_the_items_finds_nearly_the_place_that_all_of_them_find() -> None:
@@ -124,7 +128,7 @@ def test_a_sample_of_the_items_finds_nearly_the_place_that_all_of_them_find() ->
     every = np.stack([chance, chance])
 
     def error(most: int, known: np.ndarray) -> float:
-        chooser = Chooser.draw(chance, types, most, np.random.default_rng(1))
+        chooser = Chooser.draw(chance, types, most, np.random.default_rng(1), 100.0)
         support = chooser.of(vectors, every, np.zeros(m))
         found = fold(
             started,
@@ -168,13 +172,13 @@ def test_what_is_drawn_stands_for_all_items() -> None:
     chance = rng.lognormal(0, 2, 5_000)
     types = np.zeros(5_000, np.int64)
     value = rng.random(5_000)
-    draws = [Chooser.draw(chance, types, 200, np.random.default_rng(s)) for s in range(60)]
+    draws = [Chooser.draw(chance, types, 200, np.random.default_rng(s), 2.0) for s in range(60)]
     assert all(190 <= len(one.items) <= 201 for one in draws)
     sums = [float((value * chance)[one.items] @ (1 / one.inclusion)) for one in draws]
     assert np.mean(sums) == pytest.approx(float(value @ chance), rel=0.02)
     surely = np.argsort(-chance)[:2]
     assert all(np.isin(surely, one.items).all() for one in draws)
-    few = Chooser.draw(chance[:50], types[:50], 200, rng)
+    few = Chooser.draw(chance[:50], types[:50], 200, rng, 2.0)
     assert few.items.tolist() == list(range(50))
     assert (few.inclusion == 1).all()
 
@@ -231,6 +235,49 @@ def test_an_item_newer_than_the_fit_has_the_taste_of_its_tags(shard: Shard) -> N
     assert fan[26] > other[26] + 0.5
 
 
+def test_what_taste_can_do_is_bounded_and_what_tags_do_is_not(shard: Shard) -> None:
+    def most(ceiling: float, tag_strength: float) -> float:
+        """Largest log of the odds of any show for any listener."""
+        source: Any = make_source("starts")
+        source.parameters.update(
+            ceiling=ceiling, tag_strength=tag_strength, language_strength=0.0, precision=1.0
+        )
+        source.fit(fit_data(shard.catalog, shard))
+        rows = np.arange(shard.n_listeners)
+        query = Query(shard, rows, ("show",))
+        listener, show = (part.ravel() for part in np.meshgrid(rows, query.items))
+        column = np.searchsorted(query.items, show)
+        present = source._present(query)[shard.markets[listener], column]
+        return float((source.prepare(query).score(listener, show) - present).max())
+
+    assert most(60.0, 0.0) > 0.6
+    assert 0 < most(0.5, 0.0) < 0.5
+    assert most(0.5, 3.0) > 0.6
+
+
+def test_an_item_of_tonight_is_as_likely_as_new_ones_were_not_as_its_lack_of_starts(
+    shard: Shard,
+) -> None:
+    source: Any = make_source("starts").fit(fit_data(shard.catalog, shard))
+    shows = shard.catalog.of_type("show")
+    fresh = int(np.flatnonzero(shard.catalog.items[shows] == 26)[0])
+    own = source._novelty["show"]
+    before = source._present(Query(shard, np.zeros(0, np.int64), ("show",)))[:, fresh]
+    source._novelty = {"show": replace(own, rate=2 * own.rate)}
+    after = source._present(Query(shard, np.zeros(0, np.int64), ("show",)))[:, fresh]
+    # What new items do decides, for it has had a few days and no start: less than twice as much.
+    assert (after > before + 0.05).all()
+    assert (after < before + np.log(2)).all()
+
+
+def test_what_is_saved_serves_the_same(shard: Shard, tmp_path: Path) -> None:
+    source = make_source("starts").fit(fit_data(shard.catalog, shard))
+    source.save(tmp_path)
+    again = make_source("starts").load(tmp_path)
+    for key in (1, 2, COLD):
+        assert scores(again, shard, key) == scores(source, shard, key)
+
+
 def test_a_type_without_weight_is_not_read(shard: Shard) -> None:
     source = make_source("starts")
     source.parameters["weights"] = {"artist": 1.0, "show": 0.0}
@@ -280,8 +327,11 @@ def test_a_file_of_an_older_homerec_says_so(shard: Shard, tmp_path: Path) -> Non
         make_source("starts").load(tmp_path)
 
 
-def test_members_differ_and_a_score_is_their_mean(shard: Shard) -> None:
-    source: Any = make_source("starts").fit(fit_data(shard.catalog, shard))
+def test_members_differ_and_a_score_is_their_mean_taste(shard: Shard) -> None:
+    source: Any = make_source("starts")
+    # So high that nothing is bounded: what is averaged is taste, before the bound.
+    source.parameters["ceiling"] = 60.0
+    source.fit(fit_data(shard.catalog, shard))
     everybody, members = scores(source, shard, 1), source.members_
     alone = []
     for member in members:

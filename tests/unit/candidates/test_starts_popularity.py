@@ -1,5 +1,6 @@
 """What is popular at present, where recent starts alone would tell something else."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,15 +10,19 @@ from scipy import sparse
 
 from homerec.candidates.starts_folding import Vectors
 from homerec.candidates.starts_popularity import (
+    Choosing,
     Popularity,
-    by_starts_alone,
-    exposures,
+    Window,
     measure,
+    trends,
+    window,
 )
 
 N_ITEMS, N_LISTENERS, SHOWN = 8, 4_000, np.arange(8)
 ONE_TYPE = np.zeros(N_ITEMS, np.int64)
 THERE_ALL_DAYS = np.ones(N_ITEMS)
+#: So high that taste is not bounded.
+CEILING = 60.0
 
 
 def measured(known: np.ndarray, recent: np.ndarray, x: np.ndarray | None = None) -> Popularity:
@@ -37,6 +42,7 @@ def measured(known: np.ndarray, recent: np.ndarray, x: np.ndarray | None = None)
         vectors,
         np.full((3, N_ITEMS), 1 / N_ITEMS),
         np.zeros(N_ITEMS),
+        CEILING,
     )
 
 
@@ -51,9 +57,17 @@ def counts(recent: np.ndarray) -> np.ndarray:
     return np.stack([recent[market::2].sum(axis=0) for market in range(2)]).astype(float)
 
 
+def at_present(
+    found: Popularity, starts: np.ndarray, exposure: np.ndarray, row: np.ndarray
+) -> np.ndarray:
+    """Logs of chances; the days of the last week are as those before."""
+    latest = Window(starts * np.minimum(0.25 / exposure, 1.0), np.minimum(4 * exposure, 1.0))
+    return found.at_present(Window(starts, exposure), latest, SHOWN, ONE_TYPE, row)
+
+
 def present(found: Popularity, starts: np.ndarray, exposure: np.ndarray) -> np.ndarray:
     """Chances at present, relative to the last item's, float (2, n_items)."""
-    at = found.at_present(starts, exposure, SHOWN, ONE_TYPE, np.arange(2))
+    at = at_present(found, starts, exposure, np.arange(2))
     return np.asarray(np.exp(at - at[:, -1:]))
 
 
@@ -99,7 +113,7 @@ def test_a_trend_counts_everywhere_and_more_where_it_is() -> None:
     starts = np.full((2, N_ITEMS), 1_000.0)
     starts[0, 4] = 4_000.0
     trend = present(found, starts, THERE_ALL_DAYS)[:, 4]
-    assert trend == pytest.approx([4.0, 1.0], rel=0.1)
+    assert trend == pytest.approx([4.0, 1.0], rel=0.15)
     # Few starts are no trend.
     few = np.full((2, N_ITEMS), 2.0)
     few[0, 4] = 8.0
@@ -110,26 +124,90 @@ def test_a_market_that_is_not_known_or_was_silent_is_read_from_all_markets() -> 
     nobody = np.zeros((N_LISTENERS, N_ITEMS), bool)
     recent = started_once(nobody, np.linspace(1, 4, N_ITEMS) * np.ones((N_LISTENERS, 1)))
     found = measured(nobody, recent)
-    silent = Popularity(found.log_chance, found.due * np.array([[1], [0], [1]]))
+    silent = replace(found, due=found.due * np.array([[1], [0], [1]]))
     starts = np.full((1, N_ITEMS), 500.0)
-    unknown = found.at_present(starts, THERE_ALL_DAYS, SHOWN, ONE_TYPE, np.array([-1]))
-    quiet = silent.at_present(starts, THERE_ALL_DAYS, SHOWN, ONE_TYPE, np.array([1]))
+    unknown = at_present(found, starts, THERE_ALL_DAYS, np.array([-1]))
+    quiet = at_present(silent, starts, THERE_ALL_DAYS, np.array([1]))
     np.testing.assert_allclose(unknown, quiet)
-    none = found.at_present(np.zeros((2, N_ITEMS)), THERE_ALL_DAYS, SHOWN, ONE_TYPE, np.arange(2))
+    none = at_present(found, np.zeros((2, N_ITEMS)), THERE_ALL_DAYS, np.arange(2))
     np.testing.assert_allclose(none, found.log_chance[:2])
 
 
 def test_an_item_was_there_since_its_release_but_is_not_judged_by_hours() -> None:
     ages = np.array([0.1, 7.0, 500.0, np.nan], np.float32)
-    catalog: Any = SimpleNamespace(columns={"age_days": ages})
-    assert exposures(catalog, np.arange(4), 28) == pytest.approx([2 / 28, 0.25, 1, 1])
+    catalog: Any = SimpleNamespace(
+        columns={"age_days": ages},
+        markets=["DE"],
+        market_column=lambda column, items, market: items + market + len(column),
+    )
+    found = window(catalog, np.arange(4), 28)
+    assert found.exposure == pytest.approx([2 / 28, 0.25, 1, 1])
+    np.testing.assert_array_equal(found.starts, [[12, 13, 14, 15]])
 
 
-def test_without_a_fit_starts_a_day_decide_within_the_type() -> None:
-    starts = np.array([[10.0, 40.0, 5.0, 5.0], [0.0, 0.0, 8.0, 8.0]])
-    types = np.array([1, 1, 2, 2])
-    chance = np.exp(by_starts_alone(starts, np.array([0.25, 1.0, 1.0, 1.0]), types))
-    np.testing.assert_allclose([chance[:, :2].sum(axis=1), chance[:, 2:].sum(axis=1)], 1.0)
-    assert chance[0, 0] == pytest.approx(chance[0, 1])
-    # A market that started nothing of a type follows the others.
-    assert chance[1, :2] == pytest.approx([0.5, 0.5])
+def test_a_week_beyond_luck_is_a_trend_and_what_scatters_is_none() -> None:
+    due = np.full(4, 100.0)
+    steady, scattered, risen, fallen = trends(np.array([100.0, 125.0, 280.0, 35.0]), due)
+    assert steady == pytest.approx(1.0, abs=0.02)
+    assert scattered == pytest.approx(1.0, abs=0.05)
+    assert risen == pytest.approx(2.7, abs=0.3)
+    assert fallen < 0.6
+    # Where hardly anything is due nothing can be seen.
+    assert trends(np.array([3.0]), np.array([0.5])) == pytest.approx([1.0], abs=0.3)
+    assert trends(np.zeros(1), np.zeros(1)) == pytest.approx([1.0], abs=0.05)
+
+
+def test_a_trend_of_the_last_week_counts_for_that_item_alone() -> None:
+    nobody = np.zeros((N_LISTENERS, N_ITEMS), bool)
+    found = measured(nobody, started_once(nobody, np.ones((N_LISTENERS, N_ITEMS))))
+    starts, latest = np.full((2, N_ITEMS), 400.0), np.full((2, N_ITEMS), 100.0)
+    latest[:, 4] = 300.0
+    recent = Window(starts, THERE_ALL_DAYS)
+    steady, risen = (
+        found.at_present(recent, Window(one, THERE_ALL_DAYS), SHOWN, ONE_TYPE, np.arange(2))
+        for one in (starts / 4, latest)
+    )
+    moved = np.exp(risen - steady)
+    assert (moved[:, 4] > 2.0).all()
+    assert np.delete(moved, 4, axis=1) == pytest.approx(np.ones((2, N_ITEMS - 1)), abs=0.3)
+
+
+def test_what_an_item_that_nobody_knows_would_get_is_told_by_who_chooses() -> None:
+    rng = np.random.default_rng(11)
+    n = 200_000
+    mean, spread = np.array([0.3, -0.2, 0.1]), rng.standard_normal((3, 3)) * 0.4
+    x = mean + rng.standard_normal((n, 3)) @ spread.T
+    vectors = Vectors(
+        np.array([[0.8, -0.5], [0.0, 1.1], [0.0, 0.0]]),
+        np.zeros((3, 1), np.int64),
+        np.array([[0.5], [0.0], [-0.7]]),
+        1,
+    )
+    ceiling, log_mass = 1.5, 0.4
+    choosing = Choosing(np.array([log_mass]), mean[None], (spread @ spread.T)[None])
+    liked = np.exp(x[:, :2] @ vectors.factors.T)
+    odds = liked / (1 + liked / np.exp(ceiling)) * np.exp(x[:, 2:] @ vectors.strength.T)
+    expected = log_mass + np.log(odds.mean(axis=0))
+    np.testing.assert_allclose(choosing.log_share(vectors, 0, ceiling), expected, atol=0.02)
+
+
+def test_who_chooses_is_measured_so_that_a_chance_gives_the_starts_it_had() -> None:
+    rng = np.random.default_rng(3)
+    x = np.zeros((N_LISTENERS, 2))
+    x[:, 0] = rng.standard_normal(N_LISTENERS)
+    known = np.zeros((N_LISTENERS, N_ITEMS), bool)
+    known[:, 2] = np.arange(N_LISTENERS) % 2 < 1
+    recent = started_once(known, np.exp(x[:, :1] * np.linspace(-1, 1, N_ITEMS)))
+    found = measured(known, recent, x)
+    vectors = Vectors(
+        np.linspace(-1, 1, N_ITEMS)[:, None],
+        np.zeros((N_ITEMS, 1), np.int64),
+        np.zeros((N_ITEMS, 1)),
+        1,
+    )
+    share = recent.sum(axis=0) / recent.sum()
+    chance = share / np.exp(found.choosing.log_share(vectors, 0, CEILING))
+    fresh = np.arange(N_ITEMS) != 2
+    # All have the same chance in truth, but the one that half of them knew.
+    np.testing.assert_allclose(chance[fresh], 1 / N_ITEMS, rtol=0.2)
+    assert chance[2] < 0.75 / N_ITEMS

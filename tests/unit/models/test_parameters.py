@@ -30,7 +30,7 @@ def test_a_source_is_built_from_its_own_parameters(name: str) -> None:
         ("starts", "members", 0, "members is 0: input should be greater than or equal to 1"),
         ("starts", "members", True, "members is True: input should be a valid integer"),
         ("starts", "iterations", 2.5, "iterations is 2.5: input should be a valid integer"),
-        ("starts", "recent_days", 5, "recent_days is 5: input should be 7 or 28"),
+        ("starts", "ceiling", 0.0, "ceiling is 0.0: input should be greater than 0"),
         ("starts", "weights", {"artist": 2.0}, "weights.artist is 2.0: .* less than or equal to 1"),
         ("starts", "weights", {"track": 1.0}, "'track': input should be 'artist', 'album'"),
         ("starts", "precision", float("nan"), "precision is nan: input should be a finite number"),

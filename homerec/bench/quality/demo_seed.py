@@ -95,8 +95,7 @@ def seed_figures(settings: Settings, work: Path, seed: int, listeners: int) -> S
     done = work / f"demo-{seed}-{listeners}-{key}"
     if not (done / "figures.json").exists():
         home = work / f"{done.name}.deployment"
-        home.mkdir(parents=True, exist_ok=True)
-        found = _measure(_deployment(settings, home), seed, listeners)
+        found = _measure(settings, home, seed, listeners)
         with atomic_folder(done) as folder:
             np.savez_compressed(folder / "values.npz", **found.arrays)  # type: ignore[arg-type]
             write_json(found.about, folder / "figures.json")
@@ -116,11 +115,44 @@ def figures_key(settings: Settings, seed: int, listeners: int) -> str:
     return checksum_text([*(f"{p.name}:{checksum(p)}" for p in files), repr(parameters)])[:12]
 
 
-def _deployment(settings: Settings, home: Path) -> Settings:
-    # A file serves one process as well as a Postgres does, and nothing is left running.
+def deployment(settings: Settings, home: Path, seed: int, listeners: int) -> Settings:
+    """Make a world and ingest it, unless the folder holds it already.
+
+    Returns
+    -------
+    Settings
+        Of a deployment of its own, whose registry is a file: it serves one process as well as a
+        Postgres does, and nothing is left running.
+    """
+    home.mkdir(parents=True, exist_ok=True)
     registry = f"sqlite:///{home / 'mlflow.db'}"
-    return replace(
+    own = replace(
         settings, home=home, database_url=None, mlflow_tracking_uri=registry, history_days=None
+    )
+    say(f"seed {seed}: world of {listeners:,} listeners")
+    inbox = Lake(home).inbox
+    if not inbox.exists():
+        apart(_make_world, inbox, seed, listeners, first_day(seed), settings.n_threads)
+    say(f"seed {seed}: ingest")
+    apart(_fill_lake, own, inbox)
+    return own
+
+
+def last_day(seed: int) -> date:
+    """Where the days that everything learns from end, and those that only judge begin."""
+    return first_day(seed) + timedelta(days=PAST_DAYS)
+
+
+def foreseen(seed: int, listeners: int, threads: int) -> Foresight:
+    """Simulate a world's past again, for the truth about the days that judge."""
+    say(f"seed {seed}: simulating the past again, for the truth")
+    return foresee(
+        last_day(seed),
+        listeners=listeners,
+        days=PAST_DAYS + TEST_DAYS,
+        start=first_day(seed),
+        seed=seed,
+        threads=threads,
     )
 
 
@@ -129,27 +161,12 @@ def first_day(seed: int) -> date:
     return _FIRST_DAY + timedelta(days=seed % 7)
 
 
-def _measure(settings: Settings, seed: int, listeners: int) -> SeedFigures:
-    start = first_day(seed)
-    as_of = start + timedelta(days=PAST_DAYS)
-    say(f"seed {seed}: world of {listeners:,} listeners")
-    inbox = Lake(settings.home).inbox
-    if not inbox.exists():
-        apart(_make_world, inbox, seed, listeners, start, settings.n_threads)
-    say(f"seed {seed}: ingest")
-    apart(_fill_lake, settings, inbox)
+def _measure(settings: Settings, home: Path, seed: int, listeners: int) -> SeedFigures:
+    settings, as_of = deployment(settings, home, seed, listeners), last_day(seed)
     about: dict[str, Any] = {"seed": seed, "listeners": listeners, "as_of": as_of.isoformat()}
     arrays: dict[str, npt.NDArray[Any]] = {}
     trainings = {name: _train(settings, name, as_of, seed) for name in MODELS}
-    say(f"seed {seed}: simulating the past again, for the truth")
-    foresight = foresee(
-        as_of,
-        listeners=listeners,
-        days=PAST_DAYS + TEST_DAYS,
-        start=start,
-        seed=seed,
-        threads=settings.n_threads,
-    )
+    foresight = foreseen(seed, listeners, settings.n_threads)
     for name in MODELS:
         say(f"seed {seed}: judging {name} on the days from {as_of} on")
         about[name] = {"training": trainings[name]}

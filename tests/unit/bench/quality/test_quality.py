@@ -98,7 +98,8 @@ def test_a_finished_seed_is_not_measured_again(
 ) -> None:
     measured = []
 
-    def measure(settings: Settings, seed: int, listeners: int) -> SeedFigures:
+    def measure(settings: Settings, home: Path, seed: int, listeners: int) -> SeedFigures:
+        home.mkdir(parents=True)
         measured.append((seed, listeners))
         return figures(seed, GOOD)
 
@@ -129,6 +130,12 @@ def test_seeds_are_judged_on_different_weekdays() -> None:
     [
         (["speed"], "no part speed; known are demo"),
         (["--listeners", "10"], "--listeners 10, at least 500 are needed"),
+        (["tuning"], "tuning needs --experiment FILE.yaml"),
+        (["demo", "--experiment", "x.yaml"], "and nothing else does"),
+        (
+            ["tuning", "--experiment", "x.yaml", "--seeds", "11", "103"],
+            "seeds 103 are kept for the final figures",
+        ),
     ],
 )
 def test_wrong_arguments_say_what_is_allowed(

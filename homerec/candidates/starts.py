@@ -135,7 +135,7 @@ class StartsSource(CandidateSource):
         factors: Count = 8,
         precision: Positive = 30.0,
         tag_strength: NotNegative = 0.5,
-        language_strength: NotNegative = 1.0,
+        language_strength: NotNegative = 0.5,
         weights: dict[ItemType, Share] | None = None,
         passive_weights: dict[ItemType, Share] | None = None,
         iterations: Count = 15,

@@ -18,7 +18,11 @@ MODEL: Final = ModelSpec(
         SourceSpec(
             "starts",
             60,
-            {"weights": {"artist": 1.0, "playlist": 1.0, "show": 1.0}, "tag_strength": 0.8},
+            {
+                "weights": {"artist": 1.0, "playlist": 1.0, "show": 1.0},
+                "tag_strength": 0.8,
+                "language_strength": 0.6,
+            },
         ),
         SourceSpec("by_tags", 40),
         SourceSpec("new_items", 10),

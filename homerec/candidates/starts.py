@@ -20,33 +20,32 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Final, NamedTuple, Self
+from typing import ClassVar, Final, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from homerec.candidates.base import CandidateSource, FitData, Prepared, Query, Reasons, Top
+from homerec.candidates.base import CandidateSource, FitData, Query, Reasons
 from homerec.candidates.reasons import strongest
-from homerec.candidates.starts_acceptance import log_acceptance
+from homerec.candidates.starts_attributes import Attributes, common
 from homerec.candidates.starts_evidence import Evidence
-from homerec.candidates.starts_fitting import Attributes, Chooser, chances, common, fit_items
+from homerec.candidates.starts_fitting import Chooser, fit_items
 from homerec.candidates.starts_folding import Doubles, Integers, Support, Vectors, fold
-from homerec.candidates.starts_novelty import HISTORY_DAYS, Novelty
+from homerec.candidates.starts_novelty import Novelty, novelties
 from homerec.candidates.starts_popularity import (
     RECENT_DAYS,
     TREND_DAYS,
     Choosing,
     Popularity,
-    ages,
+    chances,
     measure,
     window,
 )
-from homerec.candidates.topk import dot_pairs, top_k
+from homerec.candidates.starts_prepared import PreparedStarts, Sides
 from homerec.columns import ITEM_TYPES
 from homerec.errors import OutdatedArtifactError, TrainingError
-from homerec.features.tables import Catalog, Floats, Keys, Rows, Shard, find
+from homerec.features.tables import Catalog, Floats, Keys, Rows, Shard, ages, find
 from homerec.parameters import Count, ItemType, NotNegative, Positive, Share, checked
 
 _MIN_ITEMS: Final = 2
@@ -187,7 +186,7 @@ class StartsSource(CandidateSource):
         self._weights = {**dict.fromkeys(data.item_types, 1.0), **self.parameters["weights"]}
         ceiling = self.parameters["ceiling"]
         items, evidence, markets = self._gather(data)
-        self._novelty = _novelties(data, items, evidence, markets)
+        self._novelty = novelties(catalog, data.item_types, items, evidence, markets)
         items, evidence, markets = self._select(data, items, evidence, markets)
         kinds, types = np.unique(catalog.types[items], return_inverse=True)
         types = types.astype(np.int64)
@@ -241,7 +240,7 @@ class StartsSource(CandidateSource):
         self._chooser = chooser
         return self
 
-    def prepare(self, query: Query) -> "PreparedStarts":
+    def prepare(self, query: Query) -> PreparedStarts:
         """Find the place of each listener of a query among the items."""
         shard = query.shard
         catalog = shard.catalog
@@ -463,7 +462,7 @@ class StartsSource(CandidateSource):
         place = {name: number for number, name in enumerate(self._markets)}
         return np.array([place.get(name, -1) for name in catalog.markets], dtype=np.int64)
 
-    def _of_items(self, query: Query) -> "Sides":
+    def _of_items(self, query: Query) -> Sides:
         """Vectors of the query's items, also of those newer than the fit.
 
         They are divided by the number of members, so that products with places are means.
@@ -534,86 +533,3 @@ class StartsSource(CandidateSource):
             axis=0,
         )
         return np.asarray(of_members, dtype=np.float64)
-
-
-def _novelties(
-    data: FitData, items: Rows, evidence: Evidence, markets: Integers
-) -> dict[str, Novelty]:
-    """Learn how new items of the shelf's types are started."""
-    catalog = data.catalog
-    daily, age = evidence.daily(HISTORY_DAYS), ages(catalog, items)
-    of_market = sparse.csr_matrix(
-        (np.ones(len(markets)), (markets, np.arange(len(markets)))),
-        shape=(len(catalog.markets), len(markets)),
-    )
-    here = (of_market @ evidence.started).toarray()
-    spoken = [*catalog.language_names, ""]
-    out = {}
-    for name in data.item_types:
-        own = np.flatnonzero(catalog.types[items] == ITEM_TYPES.index(name))
-        languages = [spoken[code] for code in catalog.languages[items[own]]]
-        out[name] = Novelty.learn(daily[own], age[own], here[:, own], languages)
-    return out
-
-
-class Sides(NamedTuple):
-    """Listeners or items as products need them, members side by side.
-
-    Attributes
-    ----------
-    learned : float32 (n, members * k)
-    rest : float32 (n, members * n_attributes)
-    """
-
-    learned: Floats
-    rest: Floats
-
-    @classmethod
-    def of(cls, wide: list[Doubles], k: int) -> "Sides":
-        """Divide the coordinates of each member: the first k are learned."""
-        return cls(
-            np.hstack([one[:, :k] for one in wide]).astype(np.float32),
-            np.hstack([one[:, k:] for one in wide]).astype(np.float32),
-        )
-
-
-class PreparedStarts(Prepared):
-    """Places of the listeners beside the items' vectors and what the markets start."""
-
-    def __init__(
-        self, query: Query, places: Sides, vectors: Sides, present: Floats, ceiling: float
-    ) -> None:
-        self._query, self._places, self._vectors = query, places, vectors
-        self._present, self._ceiling = present, ceiling
-        self._line = np.full(query.shard.n_listeners, -1, dtype=np.int64)
-        self._line[query.rows] = np.arange(len(query.rows))
-        self._column = np.full(len(query.shard.catalog.items), -1, dtype=np.int64)
-        self._column[query.items] = np.arange(len(query.items))
-
-    def top(self, k: int) -> Top:
-        """Best k allowed items, for everybody: without starts those that the market starts."""
-        query, markets = self._query, self._query.shard.markets
-        learned, rest = (np.ascontiguousarray(of.T) for of in self._vectors)
-
-        def block(rows: Rows) -> Floats:
-            at = self._line[rows]
-            scores = log_acceptance(self._places.learned[at] @ learned, self._ceiling)
-            scores += self._places.rest[at] @ rest
-            scores += self._present[markets[rows]]
-            return scores
-
-        return top_k(query, query.items, k, block, self.score)
-
-    def score(self, listener: Rows, item: Rows) -> Floats:
-        """Log of the chance up to a constant of the listener; NaN for other types of items."""
-        line, column = self._line[listener], self._column[item]
-        usable = (line >= 0) & (column >= 0)
-        out = np.full(len(listener), np.nan, dtype=np.float32)
-        line, column = line[usable], column[usable]
-        taste, rest = (
-            dot_pairs(places, vectors, line, column)
-            for places, vectors in zip(self._places, self._vectors, strict=True)
-        )
-        out[usable] = log_acceptance(taste, self._ceiling) + rest
-        out[usable] += self._present[self._query.shard.markets[listener[usable]], column]
-        return out

@@ -1,7 +1,6 @@
-"""The item side of :mod:`homerec.candidates.starts`: attributes, popularity, learned factors."""
+"""The item side of :mod:`homerec.candidates.starts`: factors, learned as listeners are placed."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -11,15 +10,12 @@ import numpy.typing as npt
 from scipy import sparse
 
 from homerec.candidates.starts_acceptance import Moderated, ModeratedLog, moderated, moderated_log
+from homerec.candidates.starts_attributes import Attributes
 from homerec.candidates.starts_folding import Doubles, Integers, Support, Vectors, fold
-from homerec.features.tables import Catalog, Floats, Rows
+from homerec.features.tables import Floats
 
 logger = logging.getLogger(__name__)
 
-#: Tags and language of an item that count at most.
-_ATTRIBUTES: Final = 8
-#: Starts that every item is given in a market besides its own, in the mean.
-_PRIOR_STARTS: Final = 0.04
 #: Precision of an item's bias: its popularity is known apart from small corrections.
 _BIAS_PRECISION: Final = 1.0
 #: Penalty of the attributes' factors, in items.
@@ -28,90 +24,6 @@ _RIDGE: Final = 1.0
 _BLOCK: Final = 64
 #: Pairs of listener and item at a time: their vectors are laid side by side.
 _PAIRS: Final = 20_000
-
-
-@dataclass(frozen=True)
-class Attributes:
-    """Which attributes items can have: the most common tags, and languages.
-
-    Attributes
-    ----------
-    tags, languages : tuple of str
-    tag_strength, language_strength : float
-        Standard deviation, over listeners, of what an attribute adds to the log of a chance.
-    """
-
-    tags: tuple[str, ...]
-    languages: tuple[str, ...]
-    tag_strength: float
-    language_strength: float
-
-    def __len__(self) -> int:
-        return len(self.tags) + len(self.languages)
-
-    def shares(self, catalog: Catalog, items: Rows) -> Doubles:
-        """Attributes of catalog rows: tags sum to 1 at most, a language is 1.
-
-        Returns
-        -------
-        float64 (len(items), len(self))
-        """
-        out = np.zeros((len(items), len(self)))
-        known = {name: at for at, name in enumerate(catalog.tags)}
-        for at, name in enumerate(self.tags):
-            if name in known:
-                # A unit row squared is the item's distribution over its tags.
-                out[:, at] = catalog.item_tags[items, known[name]].astype(np.float64) ** 2
-        spoken = catalog.languages[items]
-        for at, name in enumerate(self.languages, start=len(self.tags)):
-            if name in catalog.language_names:
-                out[:, at] = spoken == catalog.language_names.index(name)
-        return out
-
-    def vectors(self, factors: Doubles, shares: Doubles) -> Vectors:
-        """Vectors of items from their factors and :meth:`shares`."""
-        scale = np.repeat(
-            [self.tag_strength, self.language_strength], [len(self.tags), len(self.languages)]
-        )
-        strength = shares * scale
-        most = int((strength > 0).sum(axis=1).max(initial=0))
-        width = min(_ATTRIBUTES, most)
-        best = np.argsort(-strength, axis=1, kind="stable")[:, :width]
-        return Vectors(
-            factors, best.astype(np.int64), np.take_along_axis(strength, best, 1), len(self)
-        )
-
-
-def chances(
-    started: sparse.csr_matrix, types: Integers, markets: Integers, n_markets: int
-) -> Doubles:
-    """Chance of each item to be the one started, within its type, by market.
-
-    Parameters
-    ----------
-    started : csr_matrix (n, m)
-    types : int64 (m,)
-    markets : int64 (n,)
-    n_markets : int
-
-    Returns
-    -------
-    float64 (n_markets + 1, m)
-        Rows sum to 1 within a type; the last one is over all markets.
-    """
-    member = sparse.csr_matrix(
-        (np.ones(len(markets)), (markets, np.arange(len(markets)))), shape=(n_markets, len(markets))
-    )
-    counts = np.asarray((member @ started).todense(), dtype=np.float64)
-    out = np.zeros((n_markets + 1, len(types)))
-    for kind in np.unique(types):
-        own = types == kind
-        everywhere = counts[:, own].sum(axis=0) + 0.5
-        share = everywhere / everywhere.sum()
-        here = counts[:, own] + _PRIOR_STARTS * own.sum() * share
-        out[:-1, own] = here / here.sum(axis=1, keepdims=True)
-        out[-1, own] = share
-    return out
 
 
 @dataclass(frozen=True)
@@ -601,9 +513,3 @@ class Chooser:
         out = np.full(m, -1, dtype=np.int64)
         out[self.items] = np.arange(len(self.items))
         return out
-
-
-def common(names: Sequence[str], counts: npt.NDArray[np.floating], most: int) -> tuple[str, ...]:
-    """Names with the largest counts, at most so many, in alphabetical order."""
-    best = np.argsort(-counts, kind="stable")[:most]
-    return tuple(sorted(names[at] for at in best if counts[at] > 0))

@@ -6,18 +6,21 @@ how fast that passes, how much a new item is started in the mean, and how much t
 without a fit is then expected to do as they did, and ever more as its own starts say.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special
+from scipy import optimize, sparse, special
 
+from homerec.candidates.starts_evidence import Evidence
 from homerec.candidates.starts_folding import Doubles, Integers
+from homerec.columns import ITEM_TYPES
+from homerec.features.tables import Catalog, Rows, ages
 
 #: Days back that are looked at.
-HISTORY_DAYS: Final = 90
+_HISTORY_DAYS: Final = 90
 #: Without evidence: days in which novelty passes, and the standard deviation of their logarithm.
 _USUAL_DAYS: Final = 10.0
 _USUAL_SPREAD: Final = 0.7
@@ -216,3 +219,38 @@ def _shape(starts: Doubles, expected: Doubles) -> float:
 
     found = optimize.minimize_scalar(loss, bounds=tuple(np.log(_SHAPES)), method="bounded")
     return float(np.exp(found.x))
+
+
+def novelties(
+    catalog: Catalog,
+    item_types: Sequence[str],
+    items: Rows,
+    evidence: Evidence,
+    markets: Integers,
+) -> dict[str, Novelty]:
+    """Learn, by type, how new items are started.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    item_types : sequence of str
+    items : int64 (m,)
+        Catalog rows.
+    evidence : Evidence
+        Who started them.
+    markets : int64 (n,)
+        Of the listeners.
+    """
+    daily, age = evidence.daily(_HISTORY_DAYS), ages(catalog, items)
+    of_market = sparse.csr_matrix(
+        (np.ones(len(markets)), (markets, np.arange(len(markets)))),
+        shape=(len(catalog.markets), len(markets)),
+    )
+    here = (of_market @ evidence.started).toarray()
+    spoken = [*catalog.language_names, ""]
+    out = {}
+    for name in item_types:
+        own = np.flatnonzero(catalog.types[items] == ITEM_TYPES.index(name))
+        languages = [spoken[code] for code in catalog.languages[items[own]]]
+        out[name] = Novelty.learn(daily[own], age[own], here[:, own], languages)
+    return out

@@ -17,11 +17,13 @@ from scipy import sparse, special
 
 from homerec.candidates.starts_acceptance import log_acceptance, moderated
 from homerec.candidates.starts_folding import Doubles, Integers, Vectors
-from homerec.features.tables import Catalog, Rows
+from homerec.features.tables import Catalog, Rows, ages
 
 #: Days whose starts correct the long run, and those that show a trend.
 RECENT_DAYS: Final = 28
 TREND_DAYS: Final = 7
+#: Starts that every item is given in a market besides its own, in the mean.
+_EVERYWHERE: Final = 0.04
 #: Starts that are added to both sides of the ratios: of an item anywhere, and in one market.
 _ANYWHERE: Final = 200.0
 _HERE: Final = 30.0
@@ -33,6 +35,8 @@ _STEADY: Final = 50.0
 _TRENDS: Final = np.linspace(-2.0, 2.0, 81)
 #: Of an item of some hours nobody knows yet how it does on a whole day.
 _MIN_AGE_DAYS: Final = 2.0
+#: Starts by listeners as the prior has them, that who chooses is made of besides.
+_AS_PRIOR: Final = 50.0
 #: Listeners at a time.
 _BLOCK: Final = 512
 
@@ -200,6 +204,38 @@ def trends(seen: Doubles, due: Doubles) -> Doubles:
     return out
 
 
+def chances(
+    started: sparse.csr_matrix, types: Integers, markets: Integers, n_markets: int
+) -> Doubles:
+    """Chance of each item to be the one started, within its type, by market.
+
+    Parameters
+    ----------
+    started : csr_matrix (n, m)
+    types : int64 (m,)
+    markets : int64 (n,)
+    n_markets : int
+
+    Returns
+    -------
+    float64 (n_markets + 1, m)
+        Rows sum to 1 within a type; the last one is over all markets.
+    """
+    member = sparse.csr_matrix(
+        (np.ones(len(markets)), (markets, np.arange(len(markets)))), shape=(n_markets, len(markets))
+    )
+    counts = np.asarray((member @ started).todense(), dtype=np.float64)
+    out = np.zeros((n_markets + 1, len(types)))
+    for kind in np.unique(types):
+        own = types == kind
+        everywhere = counts[:, own].sum(axis=0) + 0.5
+        share = everywhere / everywhere.sum()
+        here = counts[:, own] + _EVERYWHERE * own.sum() * share
+        out[:-1, own] = here / here.sum(axis=1, keepdims=True)
+        out[-1, own] = share
+    return out
+
+
 def measure(
     started: sparse.csr_matrix,
     recent: sparse.csr_matrix,
@@ -225,7 +261,7 @@ def measure(
     vectors : Vectors
         Of the m items.
     chance : float64 (n_markets + 1, m)
-        From :func:`homerec.candidates.starts_fitting.chances`.
+        From :func:`chances`.
     bias : float64 (m,)
     ceiling : float
     """
@@ -255,12 +291,13 @@ def measure(
         for market in np.unique(markets[rows]):
             due[market] += odds[markets[rows] == market].sum(axis=0)
     due[-1] = due[:-1].sum(axis=0)
-    # A type without a recent start: everybody, as the prior has them.
-    some = np.maximum(mass, 1e-300)
-    mean = places / some[:, None]
-    covariance = squares / some[:, None, None] - mean[:, :, None] * mean[:, None, :]
-    covariance[mass == 0] = np.eye(width)
-    log_mass = np.where(mass > 0, np.log(some / np.maximum(starts, 1e-300)), 0.0)
+    # Some starts as the prior has them: the places of a few listeners are nobody else's business.
+    each_mass = np.divide(mass, starts, out=np.ones(n_types), where=starts > 0)
+    total = each_mass * (starts + _AS_PRIOR)
+    mean = places / total[:, None]
+    squares += _AS_PRIOR * each_mass[:, None, None] * np.eye(width)
+    covariance = squares / total[:, None, None] - mean[:, :, None] * mean[:, None, :]
+    log_mass = np.log(each_mass)
     return Popularity(log_chance, due, Choosing(log_mass, mean, covariance))
 
 
@@ -271,9 +308,3 @@ def window(catalog: Catalog, items: Rows, days: int) -> Window:
         starts[market] = catalog.market_column(column, items, np.full(len(items), market))
     age = np.maximum(ages(catalog, items), _MIN_AGE_DAYS)
     return Window(starts, np.minimum(age, days) / days)
-
-
-def ages(catalog: Catalog, items: Rows) -> Doubles:
-    """Days since items were released, float64; infinite where it is not known."""
-    age = catalog.columns["age_days"][items].astype(np.float64)
-    return np.where(np.isnan(age), np.inf, age)

@@ -355,6 +355,12 @@ def shard_ranges(snapshot: SnapshotInfo, size: int) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], int(keys[-1]) + 1], strict=True)) if starts else []
 
 
+def ages(catalog: Catalog, items: Rows) -> npt.NDArray[np.float64]:
+    """Days since items were released, float64; infinite where it is not known."""
+    age = catalog.columns["age_days"][items].astype(np.float64)
+    return np.where(np.isnan(age), np.inf, age)
+
+
 def iter_shards(snapshot: SnapshotInfo, catalog: Catalog, size: int) -> Iterator[Shard]:
     """Yield the shards of a snapshot one after the other."""
     for low, high in shard_ranges(snapshot, size):

@@ -7,19 +7,19 @@ import pytest
 from scipy import sparse
 
 from homerec.candidates.starts_acceptance import log_acceptance, moderated_log
+from homerec.candidates.starts_attributes import Attributes
 from homerec.candidates.starts_evidence import Evidence
 from homerec.candidates.starts_fitting import (
-    Attributes,
     Chooser,
     _choices,
     _expected,
     _seen,
     _totals,
     _unexpected,
-    chances,
     fit_items,
 )
 from homerec.candidates.starts_folding import Support, Vectors
+from homerec.candidates.starts_popularity import chances
 
 N, M, K, N_ATTRIBUTES = 40, 12, 3, 2
 WIDTH = K + N_ATTRIBUTES

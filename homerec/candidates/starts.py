@@ -18,6 +18,7 @@ Agarwal, Chen 2009, Regression-based latent factor models (factors around what a
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar, Final, Self
@@ -172,6 +173,8 @@ class StartsSource(CandidateSource):
         self._markets: tuple[str, ...] = ()
         self._chooser = Chooser(self._types, np.zeros(1, dtype=np.int64), np.zeros(0), ceiling)
         self._novelty: dict[str, Novelty] = {}
+        #: First day of which a start is known.
+        self._began = date.min
 
     def fit(self, data: FitData) -> Self:
         """Learn the items' factors from who has started what.
@@ -187,6 +190,8 @@ class StartsSource(CandidateSource):
         ceiling = self.parameters["ceiling"]
         items, evidence, markets = self._gather(data)
         self._novelty = novelties(catalog, data.item_types, items, evidence, markets)
+        past = evidence.since[np.isfinite(evidence.since)]
+        self._began = catalog.as_of - timedelta(days=int(np.ceil(past.max(initial=0.0))))
         items, evidence, markets = self._select(data, items, evidence, markets)
         kinds, types = np.unique(catalog.types[items], return_inverse=True)
         types = types.astype(np.int64)
@@ -312,6 +317,7 @@ class StartsSource(CandidateSource):
             log_mass=np.stack([m.popularity.choosing.log_mass for m in self.members_]),
             mean=np.stack([m.popularity.choosing.mean for m in self.members_]),
             covariance=np.stack([m.popularity.choosing.covariance for m in self.members_]),
+            began=np.array(self._began.isoformat()),
             novelty=np.array(json.dumps({t: n.to_json() for t, n in self._novelty.items()})),
             types=self._types,
             kinds=np.array(self._kinds, dtype=np.str_),
@@ -356,6 +362,7 @@ class StartsSource(CandidateSource):
                     for number in range(len(columns["factors"]))
                 )
             )
+            self._began = date.fromisoformat(str(arrays["began"]))
             self._novelty = {
                 item_type: Novelty.from_json(values)
                 for item_type, values in json.loads(str(arrays["novelty"])).items()
@@ -511,7 +518,7 @@ class StartsSource(CandidateSource):
                 ages(catalog, items[new]),
                 [spoken[code] for code in catalog.languages[items[new]]],
                 recent.starts[:, of_type].sum(axis=1),
-                RECENT_DAYS,
+                np.clip((catalog.as_of - self._began).days, 1, RECENT_DAYS),
                 number,
             ) - self._log_share(catalog, items[new], int(kind))
         return out.astype(np.float32)

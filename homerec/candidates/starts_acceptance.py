@@ -6,7 +6,7 @@ logistic of taste - ceiling. That holds for the learned factors; tags and langua
 listeners come across, and multiply as they are.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ import numpy.typing as npt
 #: Single precision for blocks of listeners by items, else double; kept.
 Reals = npt.NDArray[np.floating]
 
+#: Variances of a taste are cut here: beyond it the means below are far off.
+MOST_VARIANCE: Final = 3.0
 #: Exponents are cut here: exp of it is finite in single precision.
 _MOST = 80.0
 
@@ -42,6 +44,7 @@ def log_acceptance(taste: Reals, ceiling: float) -> Reals:
     np.exp(out, out=out)
     np.log1p(out, out=out)
     np.subtract(taste, out, out=out)
+    np.minimum(out, ceiling, out=out)
     return out
 
 
@@ -67,7 +70,7 @@ def moderated(mean: Reals, variance: Reals, ceiling: float) -> Moderated:
     A mean of the logistic over a normal variable is taken by the probit approximation: above the
     ceiling of the odds themselves, below it of the bound, where the taste, weighed by exp(taste),
     is normal with a mean that is larger by its variance. That is exact without a ceiling, and
-    within 2% for variances up to 1.
+    within 4% for variances up to 3; there larger ones are cut (:data:`MOST_VARIANCE`).
 
     Parameters
     ----------

@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from homerec.candidates.starts_acceptance import Moderated, ModeratedLog, moderated, moderated_log
+from homerec.candidates.starts_acceptance import (
+    MOST_VARIANCE,
+    Moderated,
+    ModeratedLog,
+    moderated,
+    moderated_log,
+)
 from homerec.candidates.starts_attributes import Attributes
 from homerec.candidates.starts_folding import Doubles, Integers, Support, Vectors, fold
 from homerec.features.tables import Floats
@@ -215,8 +221,8 @@ class Sums:
         Returns
         -------
         float64 (m, k + 1, k + 1)
-            By bias and factors. The first row is the derivative of the expected starts, and exact;
-            of the rest the moves are taken as the same for all listeners.
+            By bias and factors. The first row is the derivative of the expected starts, as near as
+            means of odds are; of the rest the moves are taken as the same for all listeners.
         """
         moved = self.bends * factors
         mean = moved / np.maximum(self.starts, 1e-300)[:, None]
@@ -276,6 +282,7 @@ def _expected(
         at = slice(start, min(start + _BLOCK, m))
         own, twice = wide[at], np.square(wide[at])
         mean, variance = own[:, :k] @ across[:k], twice[:, :k] @ around[:k]
+        np.minimum(variance, MOST_VARIANCE, out=variance)
         liked = moderated(mean, variance, ceiling)
         starts = own[:, k:] @ across[k:] + mean
         variance += twice[:, k:] @ around[k:]
@@ -339,6 +346,7 @@ def _choices(
         np.square(item, out=item)
         variance[at] = np.einsum("ij,ij->i", around[:, :k], item[:, :k])
         rest[at] += 0.5 * np.einsum("ij,ij->i", around[:, k:], item[:, k:])
+    np.minimum(variance, MOST_VARIANCE, out=variance)
     own = moderated(mean, variance, support.ceiling)
     taste = np.exp(rest + mean + 0.5 * variance) * own.bound
     odds = taste * np.exp(log_chance[markets[row], column])
@@ -431,6 +439,7 @@ def _totals(support: Support, markets: Integers, x: Doubles, spread: Doubles) ->
         own = wide[low:high].T
         twice = np.square(own)
         mean, variance = across[:, :k] @ own[:k], around[:, :k] @ twice[:k]
+        np.minimum(variance, MOST_VARIANCE, out=variance)
         bound = moderated(mean, variance, support.ceiling).bound
         odds = across[:, k:] @ own[k:] + mean
         odds += 0.5 * (variance + around[:, k:] @ twice[k:])

@@ -100,8 +100,9 @@ class Novelty:
         middle = np.maximum(before - 0.5, 0.0)
         boost, days = _decay(known[new], middle[new], there[new] * of_day)
         exposure = (_times(middle, boost, days) * there * of_day).sum(axis=1)
-        starts = daily.sum(axis=1)
-        usual = starts.sum() / exposure.sum() if starts.sum() > 0 else 1.0 / max(len(age), 1)
+        starts = known.sum(axis=1)
+        told = starts.sum() > 0 and exposure.sum() > 0
+        usual = starts.sum() / exposure.sum() if told else 1.0 / max(len(age), 1)
         one = max(float(of_day.sum()), 1.0)
         rate = (starts[new].sum() + usual * one) / (exposure[new].sum() + one)
         shape = _shape(starts[new], rate * exposure[new])
@@ -131,7 +132,7 @@ class Novelty:
         of_market : float64 (n_markets,)
             Starts of the whole type in the same days.
         n_days : float
-            How many days those are.
+            How many days those are; fewer where the history is shorter.
         rows : int64 (n_markets,)
             Which market of :attr:`lift` each one is; -1 for one that is not there.
 
@@ -140,7 +141,7 @@ class Novelty:
         float64 (n_markets, k)
             Logs of the chances, means over the coming week.
         """
-        age = np.minimum(age, _OLD)
+        age = np.clip(age, 0.0, _OLD)
         seen = np.minimum(age, n_days)
         exposure = of_market.sum() / n_days * self._sum(age - seen, age)
         count = starts.sum(axis=0)
@@ -195,7 +196,7 @@ def _decay(starts: Doubles, age: Doubles, exposure: Doubles) -> tuple[float, flo
         boost, days = float(at[0]), float(np.exp(at[1]))
         times = _times(age, boost, days)
         due = np.maximum((times * exposure).sum(axis=1), 1e-12)
-        told = float((starts * np.log(times)).sum() - number @ np.log(due))
+        told = float((starts * np.log(times)).sum() - (number * np.log(due)).sum())
         apart = (np.log(days) - usual) / _USUAL_SPREAD
         return float(boost / _USUAL_BOOST + 0.5 * apart**2 - told)
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse, special
 
-from homerec.candidates.starts_acceptance import log_acceptance, moderated
+from homerec.candidates.starts_acceptance import MOST_VARIANCE, log_acceptance, moderated
 from homerec.candidates.starts_folding import Doubles, Integers, Vectors
 from homerec.features.tables import Catalog, Rows, ages
 
@@ -37,6 +37,8 @@ _TRENDS: Final = np.linspace(-2.0, 2.0, 81)
 _MIN_AGE_DAYS: Final = 2.0
 #: Starts by listeners as the prior has them, that who chooses is made of besides.
 _AS_PRIOR: Final = 50.0
+#: With fewer who start something of a type, it is made of those alone.
+_LISTENERS: Final = 20
 #: Listeners at a time.
 _BLOCK: Final = 512
 
@@ -102,6 +104,7 @@ class Choosing:
         # Those whom the attributes draw have other learned coordinates than all have.
         taste = (wide[:, :k] * (mean[:k] + towards[:, :k])).sum(axis=1)
         variance = ((wide[:, :k] @ covariance[:k, :k]) * wide[:, :k]).sum(axis=1)
+        np.minimum(variance, MOST_VARIANCE, out=variance)
         out += taste + 0.5 * variance + np.log(moderated(taste, variance, ceiling).bound)
         return np.asarray(out, dtype=np.float64)
 
@@ -148,8 +151,12 @@ class Popularity:
         for kind in np.unique(types):
             own = types == kind
             due = self.due[np.ix_(row, at[own])]
-            # A market without a start in the fit's last days: what was due everywhere must do.
-            due = np.where(due.sum(axis=1, keepdims=True) > 0, due, self.due[-1, at[own]])
+            # A market without a start in the fit's last days: what was due everywhere must do,
+            # or, if nothing was, the long run.
+            everywhere = self.due[-1, at[own]]
+            if not everywhere.any():
+                everywhere = np.exp(self.log_chance[-1, at[own]])
+            due = np.where(due.sum(axis=1, keepdims=True) > 0, due, everywhere)
             seen = recent.take(own)
             expected = _shared(due, seen)
             anywhere = (seen.starts.sum(axis=0) + _ANYWHERE) / (expected.sum(axis=0) + _ANYWHERE)
@@ -193,15 +200,15 @@ def trends(seen: Doubles, due: Doubles) -> Doubles:
     prior = np.exp(-0.5 * np.square(_TRENDS / _HEIGHT))
     prior *= _TRENDING / prior.sum()
     prior[np.abs(_TRENDS).argmin()] += 1.0 - _TRENDING
-    mean = due[:, None] * np.exp(_TRENDS)
+    mean = np.maximum(due, 1e-9)[:, None] * np.exp(_TRENDS)
     # Negative binomial, without what does not depend on the mean.
     told = special.xlogy(seen[:, None], mean / (mean + _STEADY)) - _STEADY * np.log1p(
         mean / _STEADY
     )
     posterior = prior * np.exp(told - told.max(axis=1, keepdims=True))
     posterior /= posterior.sum(axis=1, keepdims=True)
-    out: Doubles = np.exp(posterior @ _TRENDS)
-    return out
+    # Of what was not expected at all, nothing is more than expected.
+    return np.where(due > 0, np.exp(posterior @ _TRENDS), 1.0)
 
 
 def chances(
@@ -269,7 +276,7 @@ def measure(
     wide, k = vectors.dense(), vectors.factors.shape[1]
     bounds = np.searchsorted(types, np.arange(int(types.max()) + 1))
     due, n_types, width = np.zeros_like(log_chance), len(bounds), wide.shape[1]
-    mass, starts = np.zeros(n_types), np.zeros(n_types)
+    mass, starts, listeners = np.zeros(n_types), np.zeros(n_types), np.zeros(n_types)
     places, squares = np.zeros((n_types, width)), np.zeros((n_types, width, width))
     for start in range(0, started.shape[0], _BLOCK):
         rows = slice(start, start + _BLOCK)
@@ -286,12 +293,15 @@ def measure(
         odds *= each[:, types]
         mass += each.sum(axis=0)
         starts += amount.sum(axis=0)
+        listeners += (amount > 0).sum(axis=0)
         places += each.T @ place
         squares += np.einsum("nt,ni,nj->tij", each, place, place, optimize=True)
         for market in np.unique(markets[rows]):
             due[market] += odds[markets[rows] == market].sum(axis=0)
     due[-1] = due[:-1].sum(axis=0)
     # Some starts as the prior has them: the places of a few listeners are nobody else's business.
+    few = listeners < _LISTENERS
+    mass[few], starts[few], places[few], squares[few] = 0.0, 0.0, 0.0, 0.0
     each_mass = np.divide(mass, starts, out=np.ones(n_types), where=starts > 0)
     total = each_mass * (starts + _AS_PRIOR)
     mean = places / total[:, None]

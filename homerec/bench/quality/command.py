@@ -142,6 +142,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"no part {', '.join(unknown)}; known are {', '.join(PARTS)}")
     if (TUNING in arguments.names) != (arguments.experiment is not None):
         parser.error("tuning needs --experiment FILE.yaml, and nothing else does")
+    if arguments.source is not None and TUNING not in arguments.names:
+        parser.error("--source is for tuning")
+    if len(set(arguments.seeds or ())) < len(arguments.seeds or ()):
+        parser.error(f"--seeds {_listed(arguments.seeds)} has a seed twice")
     if TUNING in arguments.names and (kept := sorted(set(arguments.seeds or ()) & set(SEEDS))):
         parser.error(
             f"seeds {_listed(kept)} are kept for the final figures; nothing may be tuned on them"

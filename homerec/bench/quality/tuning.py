@@ -6,7 +6,6 @@ told apart on a few worlds. Seeds are others than those of the final figures.
 """
 
 import logging
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -42,8 +41,8 @@ logger = logging.getLogger(__name__)
 #: Folders whose code makes a world and what is known of it, and those that models are made of.
 _OF_WORLDS: Final = ("world", "ingest", "features")
 _OF_MODELS: Final = ("candidates", "ranking", "models", "training")
-#: What is read of experiments here does not change what a model learns.
-_NOT_LEARNED: Final = "experiments"
+#: Files of this folder that say how a list is judged.
+_OF_MEASURE: Final = ("tuning.py", "contenders.py", "demo_seed.py")
 
 
 @dataclass(frozen=True)
@@ -140,15 +139,15 @@ def expected_share(judged: Contender, spec: ModelSpec, truths: Sequence[Truth]) 
 def _of_world(options: Options, tried: Sequence[Configuration], seed: int) -> Iterator[float]:
     """Judge every configuration on one world, which is made only if one is not judged yet."""
     settings, listeners = options.settings, options.listeners
-    made = _code_key(_OF_WORLDS)
+    made = _code_key(_OF_WORLDS, ("demo_seed.py",))
     home = options.work / f"tuning-{seed}-{listeners}-{made}"
     world: tuple[Settings, list[Truth]] | None = None
     for one in tried:
-        parts = [_code_key(_OF_MODELS), repr(resolved(one.spec)), str(options.source)]
+        parts = [_code_key(_OF_MODELS, _OF_MEASURE), repr(resolved(one.spec)), str(options.source)]
+        parts += [str(settings.seed)]
         kept = home / "tuned" / f"{one.spec.name}-{checksum_text(parts)[:12]}.json"
         if not kept.exists():
             if world is None:
-                _drop_others(options.work, f"tuning-{seed}-{listeners}-", home)
                 world = _open(
                     deployment(settings, home, seed, listeners), one.spec, seed, listeners
                 )
@@ -212,17 +211,11 @@ def _difference(apart: Doubles) -> str:
     return f"{apart.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
-def _code_key(folders: Sequence[str]) -> str:
-    """Checksum of the code of folders, and of what worlds are made of; 12 characters."""
+def _code_key(folders: Sequence[str], own: Sequence[str]) -> str:
+    """Checksum of code of the package and of this folder, and of what worlds are made of."""
     files = [path for name in folders for path in sorted((PACKAGE / name).glob("**/*.py"))]
-    files = [path for path in files if _NOT_LEARNED not in path.parts]
-    files += sorted(resource("sql/features").glob("*.sql"))
+    files += [Path(__file__).parent / name for name in own]
+    for name in ("sql/features", "sql/labels"):
+        files += sorted(resource(name).glob("*.sql"))
     files.append(resource("config/world.toml"))
     return checksum_text([f"{path.name}:{checksum(path)}" for path in files])[:12]
-
-
-def _drop_others(work: Path, prefix: str, home: Path) -> None:
-    """Remove worlds of the same seed and size that other code has made."""
-    for other in work.glob(f"{prefix}*"):
-        if other != home:
-            shutil.rmtree(other)

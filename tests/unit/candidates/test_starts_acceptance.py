@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from homerec.candidates.starts_acceptance import log_acceptance, moderated, moderated_log
+from homerec.candidates.starts_acceptance import (
+    MOST_VARIANCE,
+    log_acceptance,
+    moderated,
+    moderated_log,
+)
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(61)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
@@ -28,16 +33,17 @@ def test_small_odds_are_exponential_and_large_ones_bounded_in_either_precision(
     np.testing.assert_allclose(found[:4], exact[:4], rtol=1e-5)
     assert (np.diff(found[1:4]) > 0).all()
     assert found[3] < 2
+    assert found[4] == 2
     # Without a ceiling to speak of, taste is all.
     np.testing.assert_allclose(log_acceptance(taste[:4], 70.0), taste[:4], rtol=1e-5, atol=1e-9)
 
 
-@pytest.mark.parametrize("variance", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("variance", [0.1, 0.5, 1.0, MOST_VARIANCE])
 @pytest.mark.parametrize("ceiling", [1.5, 2.0, 3.0])
 def test_the_mean_odds_are_those_of_quadrature(variance: float, ceiling: float) -> None:
     found = moderated(MEANS, np.full(len(MEANS), variance), ceiling)
     odds = np.exp(MEANS + variance / 2) * found.bound
-    np.testing.assert_allclose(odds, mean_over(variance, ceiling, power=True), rtol=0.02)
+    np.testing.assert_allclose(odds, mean_over(variance, ceiling, power=True), rtol=0.05)
 
 
 @pytest.mark.parametrize("power", [True, False])

@@ -74,8 +74,31 @@ def test_starts_before_a_release_are_no_novelty() -> None:
     daily, age = planted(4, 40)
     early = daily.copy()
     early[N_OLD:, -1] += 500
-    odd = Novelty.learn(early, age, early.sum(axis=1)[None], [""] * len(age))
+    odd, even = (
+        Novelty.learn(one, age, daily.sum(axis=1)[None], [""] * len(age)) for one in (early, daily)
+    )
     assert odd.boost == pytest.approx(BOOST, rel=0.4)
+    assert odd.rate == pytest.approx(even.rate, rel=0.2)
+    assert odd.shape == pytest.approx(even.shape, rel=0.3)
+    before = Novelty.learn(np.eye(1, 5, 3), np.array([0.3]), np.ones((1, 1)), [""])
+    assert before.rate == pytest.approx(1.0)
+
+
+def test_an_item_that_is_not_out_yet_is_one_that_appears(found: Novelty) -> None:
+    np.testing.assert_array_equal(chance(found, [0, 0], -3.0), chance(found, [0, 0], 0.0))
+
+
+def test_days_before_the_history_are_no_days_without_starts(found: Novelty) -> None:
+    age, week = np.array([5.0]), found.boost * found.days
+    due = 1_000 * (5 + week * (1 - np.exp(-5 / found.days)))
+    starts = np.array([[found.rate * due], [0.0]])
+
+    def told(days: float) -> float:
+        of_market = np.array([1_000.0 * days, 0.0])
+        log = found.log_chance(starts, age, [""], of_market, days, np.arange(2))
+        return float(np.exp(log[0, 0]))
+
+    assert told(7) == pytest.approx(told(28), rel=0.05)
 
 
 def chance(found: Novelty, starts: list[float], age: float, language: str = "") -> np.ndarray:

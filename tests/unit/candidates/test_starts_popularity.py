@@ -155,6 +155,7 @@ def test_a_week_beyond_luck_is_a_trend_and_what_scatters_is_none() -> None:
     # Where hardly anything is due nothing can be seen.
     assert trends(np.array([3.0]), np.array([0.5])) == pytest.approx([1.0], abs=0.3)
     assert trends(np.zeros(1), np.zeros(1)) == pytest.approx([1.0], abs=0.05)
+    assert trends(np.array([50.0]), np.zeros(1)) == pytest.approx([1.0])
 
 
 def test_a_trend_of_the_last_week_counts_for_that_item_alone() -> None:
@@ -170,6 +171,31 @@ def test_a_trend_of_the_last_week_counts_for_that_item_alone() -> None:
     moved = np.exp(risen - steady)
     assert (moved[:, 4] > 2.0).all()
     assert np.delete(moved, 4, axis=1) == pytest.approx(np.ones((2, N_ITEMS - 1)), abs=0.3)
+
+
+def test_starts_where_none_were_due_leave_a_chance() -> None:
+    # Whoever starts anything knew item 1; or the type had no recent start in the fit at all.
+    known = np.zeros((N_LISTENERS, N_ITEMS), bool)
+    known[:, 1] = True
+    recent = started_once(known, np.ones((N_LISTENERS, N_ITEMS)))
+    starts = np.full((2, N_ITEMS), 300.0)
+    for found in (measured(known, recent), measured(known, np.zeros_like(known))):
+        assert (found.due[:, 1] == 0).all()
+        assert np.isfinite(at_present(found, starts, THERE_ALL_DAYS, np.arange(2))).all()
+    nothing_due = present(measured(known, np.zeros_like(known)), starts, THERE_ALL_DAYS)
+    assert nothing_due == pytest.approx(np.ones((2, N_ITEMS)), rel=0.1)
+
+
+def test_who_chooses_is_never_told_by_a_few() -> None:
+    x = np.tile([0.7, -1.2], (N_LISTENERS, 1))
+    recent = np.zeros((N_LISTENERS, N_ITEMS), bool)
+    recent[:19, 3] = True
+    few = measured(recent, recent, x).choosing
+    np.testing.assert_array_equal(few.mean, 0)
+    np.testing.assert_array_equal(few.covariance[0], np.eye(2))
+    recent[:200, 3] = True
+    many = measured(recent, recent, x).choosing
+    assert many.mean[0] == pytest.approx([0.56, -0.96], abs=0.01)
 
 
 def test_what_an_item_that_nobody_knows_would_get_is_told_by_who_chooses() -> None:

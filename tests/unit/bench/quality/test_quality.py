@@ -130,6 +130,8 @@ def test_seeds_are_judged_on_different_weekdays() -> None:
     [
         (["speed"], "no part speed; known are demo"),
         (["--listeners", "10"], "--listeners 10, at least 500 are needed"),
+        (["--source", "als"], "--source is for tuning"),
+        (["--seeds", "7", "7"], "--seeds 7 7 has a seed twice"),
         (["tuning"], "tuning needs --experiment FILE.yaml"),
         (["demo", "--experiment", "x.yaml"], "and nothing else does"),
         (

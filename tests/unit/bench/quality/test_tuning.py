@@ -115,6 +115,9 @@ def test_configurations_are_told_apart_on_a_world_and_kept(
     assert 0.2 < low < 0.75
     monkeypatch.setattr(tuning, "deployment", lambda *given: pytest.fail("made again"))
     assert row in run_tuning(one)
+    # With another seed of the deployment a fit begins elsewhere.
+    with pytest.raises(pytest.fail.Exception, match="made again"):
+        run_tuning(replace(one, settings=replace(one.settings, seed=99)))
 
 
 def test_a_difference_is_paired_over_worlds() -> None:

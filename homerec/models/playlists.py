@@ -64,7 +64,7 @@ MODEL: Final = ModelSpec(
     ranker="lambdarank",
     ranker_parameters={
         "base": "source_starts_score",
-        "max_iter": 20,
+        "max_iter": 10,
         "truncation": 20,
         "splits": ["source_starts_score", "tag_affinity", "start_affinity", "language_share"],
     },

@@ -61,7 +61,7 @@ MODEL: Final = ModelSpec(
     ranker="lambdarank",
     ranker_parameters={
         "base": "source_starts_score",
-        "max_iter": 40,
+        "max_iter": 10,
         "truncation": 20,
         "splits": [
             "source_starts_score",

@@ -27,7 +27,7 @@ _BIAS_PRECISION: Final = 1.0
 #: Penalty of the attributes' factors, in items.
 _RIDGE: Final = 1.0
 #: Items at a time: their expected starts of all listeners stay in the cache.
-_BLOCK: Final = 64
+_BLOCK: Final = 32
 #: Pairs of listener and item at a time: their vectors are laid side by side.
 _PAIRS: Final = 20_000
 

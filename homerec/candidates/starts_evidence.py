@@ -141,6 +141,20 @@ class Evidence:
         return out
 
 
+def by_market(started: sparse.csr_matrix, markets: Integers, n_markets: int) -> Doubles:
+    """Sum the starts of n listeners by their markets, float64 (n_markets, m).
+
+    Parameters
+    ----------
+    started : csr_matrix (n, m)
+    markets : int64 (n,)
+    n_markets : int
+    """
+    shape = (n_markets, len(markets))
+    of = sparse.csr_matrix((np.ones(len(markets)), (markets, np.arange(len(markets)))), shape=shape)
+    return np.asarray((of @ started).toarray(), dtype=np.float64)
+
+
 @entry_point
 def _known(indptr: npt.NDArray[np.int64], types: Any, weight: Any, since: Any, out: Any) -> None:
     # Listener by listener: a running sum over all would round by who else is there.

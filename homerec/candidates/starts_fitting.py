@@ -85,7 +85,7 @@ def fit_items(
     started, types, markets
         As in :func:`fold`; types ascend from 0.
     chance : float64 (n_markets + 1, m)
-        From :func:`chances`.
+        From :func:`homerec.candidates.starts_popularity.chances`.
     shares : float64 (m, n_attributes)
     attributes : Attributes
     k : int

@@ -12,9 +12,9 @@ from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, sparse, special
+from scipy import optimize, special
 
-from homerec.candidates.starts_evidence import Evidence
+from homerec.candidates.starts_evidence import Evidence, by_market
 from homerec.candidates.starts_folding import Doubles, Integers
 from homerec.columns import ITEM_TYPES
 from homerec.features.tables import Catalog, Rows, ages
@@ -243,11 +243,7 @@ def novelties(
         Of the listeners.
     """
     daily, age = evidence.daily(_HISTORY_DAYS), ages(catalog, items)
-    of_market = sparse.csr_matrix(
-        (np.ones(len(markets)), (markets, np.arange(len(markets)))),
-        shape=(len(catalog.markets), len(markets)),
-    )
-    here = (of_market @ evidence.started).toarray()
+    here = by_market(evidence.started, markets, len(catalog.markets))
     spoken = [*catalog.language_names, ""]
     out = {}
     for name in item_types:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy import sparse, special
 
 from homerec.candidates.starts_acceptance import MOST_VARIANCE, log_acceptance, moderated
+from homerec.candidates.starts_evidence import by_market
 from homerec.candidates.starts_folding import Doubles, Integers, Vectors
 from homerec.features.tables import Catalog, Rows, ages
 
@@ -228,10 +229,7 @@ def chances(
     float64 (n_markets + 1, m)
         Rows sum to 1 within a type; the last one is over all markets.
     """
-    member = sparse.csr_matrix(
-        (np.ones(len(markets)), (markets, np.arange(len(markets)))), shape=(n_markets, len(markets))
-    )
-    counts = np.asarray((member @ started).todense(), dtype=np.float64)
+    counts = by_market(started, markets, n_markets)
     out = np.zeros((n_markets + 1, len(types)))
     for kind in np.unique(types):
         own = types == kind

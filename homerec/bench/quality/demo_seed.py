@@ -1,7 +1,7 @@
 """One demo world from seed to figures: made, ingested, trained on, judged on days nobody saw."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -106,13 +106,26 @@ def seed_figures(settings: Settings, work: Path, seed: int, listeners: int) -> S
 
 def figures_key(settings: Settings, seed: int, listeners: int) -> str:
     """Checksum of everything that the figures depend on, 12 characters."""
-    files = [path for name in _CODE for path in sorted((PACKAGE / name).glob("**/*.py"))]
-    files += [Path(__file__).parent / name for name in _OWN_CODE]
+    parameters = [seed, listeners, PAST_DAYS, TEST_DAYS, settings.models, settings.seed]
+    return checksum_text([*code_checksums(_CODE, _OWN_CODE), repr(parameters)])[:12]
+
+
+def code_checksums(folders: Sequence[str], own: Sequence[str]) -> list[str]:
+    """Name and checksum of the files that figures on demo worlds depend on.
+
+    Parameters
+    ----------
+    folders : sequence of str
+        Of the package, with all their code.
+    own : sequence of str
+        Files of this folder.
+    """
+    files = [path for name in folders for path in sorted((PACKAGE / name).glob("**/*.py"))]
+    files += [Path(__file__).parent / name for name in own]
     files += sorted(resource("sql/features").glob("*.sql"))
     files += sorted(resource("sql/labels").glob("*.sql"))
     files.append(resource("config/world.toml"))
-    parameters = [seed, listeners, PAST_DAYS, TEST_DAYS, settings.models, settings.seed]
-    return checksum_text([*(f"{p.name}:{checksum(p)}" for p in files), repr(parameters)])[:12]
+    return [f"{path.name}:{checksum(path)}" for path in files]
 
 
 def deployment(settings: Settings, home: Path, seed: int, listeners: int) -> Settings:

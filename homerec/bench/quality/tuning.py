@@ -9,7 +9,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -17,18 +16,18 @@ from scipy import stats
 
 from homerec.bench.quality.command import Options
 from homerec.bench.quality.contenders import Oracle, TextIds, by_source
-from homerec.bench.quality.demo_seed import deployment, foreseen, last_day
+from homerec.bench.quality.demo_seed import code_checksums, deployment, foreseen, last_day
 from homerec.bench.report import conditions, say, table
 from homerec.candidates.base import FitData
 from homerec.errors import SettingsError
 from homerec.features.assembly import Pairs
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import Floats, Rows, Shard, find
-from homerec.lake import checksum, checksum_text, read_json, write_json
+from homerec.lake import checksum_text, read_json, write_json
 from homerec.models import get_model
 from homerec.models.fitted import list_numbers, rank
 from homerec.models.spec import ModelSpec
-from homerec.settings import PACKAGE, Settings, resource
+from homerec.settings import Settings
 from homerec.training.challenge import contender
 from homerec.training.evaluation import Contender
 from homerec.training.experiments.parameters import Configuration, configurations, resolved
@@ -139,33 +138,30 @@ def expected_share(judged: Contender, spec: ModelSpec, truths: Sequence[Truth]) 
 def _of_world(options: Options, tried: Sequence[Configuration], seed: int) -> Iterator[float]:
     """Judge every configuration on one world, which is made only if one is not judged yet."""
     settings, listeners = options.settings, options.listeners
-    made = _code_key(_OF_WORLDS, ("demo_seed.py",))
+    made = checksum_text(code_checksums(_OF_WORLDS, ("demo_seed.py",)))[:12]
+    learned = code_checksums(_OF_MODELS, _OF_MEASURE)
     home = options.work / f"tuning-{seed}-{listeners}-{made}"
     world: tuple[Settings, list[Truth]] | None = None
     for one in tried:
-        parts = [_code_key(_OF_MODELS, _OF_MEASURE), repr(resolved(one.spec)), str(options.source)]
-        parts += [str(settings.seed)]
-        kept = home / "tuned" / f"{one.spec.name}-{checksum_text(parts)[:12]}.json"
+        asked = repr([resolved(one.spec), options.source, settings.seed])
+        kept = home / "tuned" / f"{one.spec.name}-{checksum_text([*learned, asked])[:12]}.json"
         if not kept.exists():
             if world is None:
-                world = _open(
-                    deployment(settings, home, seed, listeners), one.spec, seed, listeners
-                )
+                own = deployment(settings, home, seed, listeners)
+                world = own, _truths(own, one.spec, seed, listeners)
             say(f"seed {seed}: {one.name} {one.values or ''}")
             write_json({"share": _judge(*world, one.spec, options.source, last_day(seed))}, kept)
         yield float(read_json(kept)["share"])
 
 
-def _open(
-    settings: Settings, spec: ModelSpec, seed: int, listeners: int
-) -> tuple[Settings, list[Truth]]:
+def _truths(settings: Settings, spec: ModelSpec, seed: int, listeners: int) -> list[Truth]:
     oracle = Oracle(foreseen(seed, listeners, settings.n_threads), spec, TextIds.read(settings))
     view = SnapshotView(settings, ensure_snapshot(settings, last_day(seed), writer="training"))
     truths = []
     for shard in view.shards():
         rows = spec.eligible(shard)
         truths.append(Truth(shard, rows, *oracle(shard, rows)))
-    return settings, truths
+    return truths
 
 
 def _judge(
@@ -209,13 +205,3 @@ def _difference(apart: Doubles) -> str:
         return f"{apart.mean():+.4f}"
     low, high = stats.ttest_1samp(apart, 0.0).confidence_interval(0.95)
     return f"{apart.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
-
-
-def _code_key(folders: Sequence[str], own: Sequence[str]) -> str:
-    """Checksum of code of the package and of this folder, and of what worlds are made of."""
-    files = [path for name in folders for path in sorted((PACKAGE / name).glob("**/*.py"))]
-    files += [Path(__file__).parent / name for name in own]
-    for name in ("sql/features", "sql/labels"):
-        files += sorted(resource(name).glob("*.sql"))
-    files.append(resource("config/world.toml"))
-    return checksum_text([f"{path.name}:{checksum(path)}" for path in files])[:12]

@@ -1,5 +1,6 @@
 """The item side of the model of starts against sums that are written out."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,15 @@ class Planted:
         return Support(self.vectors(self.factors), bounds, chance, place, CEILING)
 
 
+def derivative(
+    of: Callable[[np.ndarray], np.ndarray], factors: np.ndarray, k: int, step: float
+) -> np.ndarray:
+    """Derive a value of each item by its own factor k, by a finite difference."""
+    moved = factors.copy()
+    moved[:, k] += step
+    return np.asarray((of(moved) - of(factors)) / step)
+
+
 def test_sums_over_what_listeners_may_be_are_the_slope_of_the_expected_starts() -> None:
     planted = Planted(1, known=0.5)
     log_scale = np.log(np.random.default_rng(2).uniform(0.5, 2.0, (N, 2))).astype(np.float32)
@@ -91,11 +101,8 @@ def test_sums_over_what_listeners_may_be_are_the_slope_of_the_expected_starts() 
     sums = whole.less(_unexpected(gone, own, TYPES, planted.x, planted.spread, log_scale, K))
     curvature = sums.curvature(planted.factors)
     np.testing.assert_allclose(curvature[:, 0, 0], starts(planted.factors), rtol=0.02)
-    step = 1e-4
     for k in range(K):
-        moved = planted.factors.copy()
-        moved[:, k] += step
-        slope = (starts(moved) - starts(planted.factors)) / step
+        slope = derivative(starts, planted.factors, k, step=1e-4)
         np.testing.assert_allclose(
             curvature[:, 0, 1 + k], slope, rtol=0.03, atol=0.03 * np.abs(slope).max()
         )
@@ -123,11 +130,8 @@ def test_what_was_started_pulls_by_the_slope_of_its_mean_log_odds() -> None:
     )
     found = _seen(started, own, planted.x, planted.spread, planted.factors)
     np.testing.assert_allclose(found[:, 0], started.toarray().sum(axis=0))
-    step = 1e-5
     for k in range(K):
-        moved = planted.factors.copy()
-        moved[:, k] += step
-        slope = (told(moved) - told(planted.factors)) / step
+        slope = derivative(told, planted.factors, k, step=1e-5)
         np.testing.assert_allclose(
             found[:, 1 + k], slope, rtol=0.02, atol=0.02 * np.abs(slope).max()
         )

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import optimize, sparse
 
+from homerec.candidates import starts_prepared
 from homerec.candidates.base import Query
 from homerec.candidates.starts_fitting import Chooser
 from homerec.candidates.starts_folding import (
@@ -18,6 +19,7 @@ from homerec.candidates.starts_folding import (
     _shared_out,
     fold,
 )
+from homerec.columns import ITEM_TYPES
 from homerec.errors import OutdatedArtifactError
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import Shard, find, load_catalog, load_shard
@@ -269,6 +271,46 @@ def test_an_item_of_tonight_is_as_likely_as_new_ones_were_not_as_its_lack_of_sta
     # What new items do decides, for it has had a few days and no start: less than twice as much.
     assert (after > before + 0.02).all()
     assert (after < before + np.log(2)).all()
+
+
+def test_an_item_without_a_fit_is_put_on_the_scale_of_those_with_one(shard: Shard) -> None:
+    source: Any = make_source("starts").fit(fit_data(shard.catalog, shard))
+    query = Query(shard, np.zeros(0, np.int64), ("show",))
+    at = int(np.flatnonzero(shard.catalog.items[query.items] == 26)[0])
+    share = source._log_share(shard.catalog, query.items[[at]], ITEM_TYPES.index("show"))
+    before = source._present(query)[:, at]
+    source._log_share = lambda catalog, items, kind: np.zeros(len(items))
+    assert abs(share[0]) > 0.01
+    np.testing.assert_allclose(source._present(query)[:, at] - before, share[0], rtol=1e-3)
+
+
+def test_a_short_history_is_not_taken_for_days_without_starts(shard: Shard) -> None:
+    source: Any = make_source("starts").fit(fit_data(shard.catalog, shard))
+    query = Query(shard, np.zeros(0, np.int64), ("show",))
+    at = int(np.flatnonzero(shard.catalog.items[query.items] == 26)[0])
+    before = source._present(query)[:, at]
+    source._began = DAY - timedelta(days=28)
+    # Fewer starts a day would have missed the item: that nobody started it would say less.
+    assert (source._present(query)[:, at] > before + 0.01).all()
+
+
+def test_blocks_of_scores_are_the_scores_of_pairs(
+    shard: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_source("starts")
+    source.parameters["ceiling"] = 0.5
+    rows = np.arange(shard.n_listeners)
+    query = Query(shard, rows, ("show",))
+    ready = source.fit(fit_data(shard.catalog, shard)).prepare(query)
+    blocks: list[Any] = []
+
+    def kept(query: Query, items: Any, k: int, block: Any, exact: Any) -> None:
+        blocks.append(block(rows))
+
+    monkeypatch.setattr(starts_prepared, "top_k", kept)
+    ready.top(5)
+    listener, show = (part.ravel() for part in np.meshgrid(rows, query.items, indexing="ij"))
+    np.testing.assert_allclose(blocks[0].ravel(), ready.score(listener, show), atol=1e-4)
 
 
 def test_what_is_saved_serves_the_same(shard: Shard, tmp_path: Path) -> None:

@@ -110,6 +110,20 @@ def test_sums_over_what_listeners_may_be_are_the_slope_of_the_expected_starts() 
     assert (np.linalg.eigvalsh(curvature) > 0).all()
 
 
+def test_of_what_was_known_all_along_no_start_is_expected() -> None:
+    planted = Planted(8, known=0.5)
+    planted.known = sparse.csr_matrix(np.ones((N, M)))
+    log_scale = np.log(np.random.default_rng(2).uniform(0.5, 2.0, (N, 2))).astype(np.float32)
+    gone, _, own, _ = planted.choices()
+    whole = _expected(
+        planted.vectors(planted.factors), planted.log_chance, TYPES, planted.x, planted.spread,
+        log_scale, planted.markets, CEILING,
+    )  # fmt: skip
+    known = _unexpected(gone, own, TYPES, planted.x, planted.spread, log_scale, K)
+    for name, values in vars(whole).items():
+        np.testing.assert_allclose(getattr(known, name), values, rtol=1e-3, atol=1e-3)
+
+
 def test_what_was_started_pulls_by_the_slope_of_its_mean_log_odds() -> None:
     planted = Planted(6, known=0.5)
     started = planted.known

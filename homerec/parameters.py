@@ -20,6 +20,8 @@ Whole = Annotated[int, Field(strict=True)]
 Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+#: In (0, 1).
+Ratio = Annotated[float, Field(gt=0, lt=1, strict=True)]
 #: In [0, 1].
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 ItemType = Literal["artist", "album", "playlist", "show"]

@@ -3,9 +3,9 @@
 ALS asks how much somebody plays an item; this asks which item is started when something new is
 tried. A start of a type is drawn from all items of the type that the listener does not know yet,
 by their popularity in the market times what the listener's taste makes of them. An item's vector
-has learned factors, which its tags and its language predict (so a new item has some too) and whose
-effect is bounded, and those attributes themselves, so that a listener may like a tag or follow a
-language for no other reason. Sign-up picks are starts; whoever has started nothing gets what the
+has learned factors, which its tags predict (so a new item has some too) and whose
+effect is bounded, and the tags themselves, so that a listener may like one for no other reason.
+A language is followed or not. Sign-up picks are starts; whoever has started nothing gets what the
 market starts.
 
 References
@@ -33,6 +33,7 @@ from homerec.candidates.starts_attributes import Attributes, common
 from homerec.candidates.starts_evidence import Evidence
 from homerec.candidates.starts_fitting import Chooser, fit_items
 from homerec.candidates.starts_folding import Doubles, Integers, Support, Vectors, fold
+from homerec.candidates.starts_languages import Languages
 from homerec.candidates.starts_novelty import Novelty, novelties
 from homerec.candidates.starts_popularity import (
     RECENT_DAYS,
@@ -47,7 +48,7 @@ from homerec.candidates.starts_prepared import PreparedStarts, Sides
 from homerec.columns import ITEM_TYPES
 from homerec.errors import OutdatedArtifactError, TrainingError
 from homerec.features.tables import Catalog, Floats, Keys, Rows, Shard, ages, find
-from homerec.parameters import Count, ItemType, NotNegative, Positive, Share, checked
+from homerec.parameters import Count, ItemType, NotNegative, Positive, Ratio, Share, checked
 
 _MIN_ITEMS: Final = 2
 _WEIGHTS: Final = {"artist": 1.0, "album": 1.0, "playlist": 1.0, "show": 1.0}
@@ -57,11 +58,11 @@ _PASSIVE_WEIGHTS: Final = {"artist": 0.1}
 _STEPS: Final = 4
 #: Arrays of an artifact with one line for each member.
 _OF_MEMBERS: Final = (
-    "factors", "of_attributes", "support_weight", "log_chance", "due", "log_mass", "mean",
-    "covariance",
+    "factors", "of_attributes", "support_weight", "followed", "log_chance", "due", "log_mass",
+    "mean", "covariance",
 )  # fmt: skip
 #: Written into artifacts: raised when the same factors would give a listener another place.
-_READING: Final = 3
+_READING: Final = 4
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,14 @@ class Member:
     support_weight : float64 (n_markets + 1, s)
         Weights of the items that stand for all, see
         :class:`homerec.candidates.starts_folding.Support`.
+    languages : Languages
     popularity : Popularity
     """
 
     factors: Doubles
     of_attributes: Doubles
     support_weight: Doubles
+    languages: Languages
     popularity: Popularity
 
 
@@ -94,8 +97,11 @@ class StartsSource(CandidateSource):
         Learned factors of an item.
     precision : float
         Of the factors around what tags and language say; larger ones trust items less.
-    tag_strength, language_strength : float
-        Standard deviation, over listeners, of what a tag or a language adds to the log of a chance.
+    tag_strength : float
+        Standard deviation, over listeners, of what a tag adds to the log of a chance.
+    foreign : float
+        How many times as likely somebody starts what is in a language they do not follow, in
+        (0, 1).
     weights : dict of str to float
         What a start of each item type counts, in [0, 1]. The shelf's own types count 1 unless they
         stand here; others that are left out are not read. A sign-up pick of a type that is read
@@ -135,10 +141,10 @@ class StartsSource(CandidateSource):
         factors: Count = 8,
         precision: Positive = 30.0,
         tag_strength: NotNegative = 0.5,
-        language_strength: NotNegative = 0.5,
+        foreign: Ratio = 0.25,
         weights: dict[ItemType, Share] | None = None,
         passive_weights: dict[ItemType, Share] | None = None,
-        iterations: Count = 15,
+        iterations: Count = 25,
         members: Count = 3,
         ceiling: Positive = 2.0,
         min_listeners: Count = 3,
@@ -151,7 +157,7 @@ class StartsSource(CandidateSource):
             factors=factors,
             precision=precision,
             tag_strength=tag_strength,
-            language_strength=language_strength,
+            foreign=foreign,
             weights=dict(_WEIGHTS if weights is None else weights),
             passive_weights=dict(_PASSIVE_WEIGHTS if passive_weights is None else passive_weights),
             iterations=iterations,
@@ -169,6 +175,7 @@ class StartsSource(CandidateSource):
         self._types: Integers = np.zeros(0, dtype=np.int64)
         self._kinds: tuple[str, ...] = ()
         self._shares: Doubles = np.zeros((0, 0))
+        self._spoken: Integers = np.zeros(0, dtype=np.int64)
         self._attributes = self._named((), ())
         self._markets: tuple[str, ...] = ()
         self._chooser = Chooser(self._types, np.zeros(1, dtype=np.int64), np.zeros(0), ceiling)
@@ -201,7 +208,7 @@ class StartsSource(CandidateSource):
             common(catalog.tags, catalog.item_tags.sum(axis=0), self.parameters["max_tags"]),
             tuple(catalog.language_names),
         )
-        shares = attributes.shares(catalog, items)
+        shares, spoken = attributes.shares(catalog, items), attributes.spoken(catalog, items)
         chance = chances(started, types, markets, len(catalog.markets))
         chooser = Chooser.draw(
             chance.max(axis=0), types, self.parameters["max_support"], rng, ceiling
@@ -214,6 +221,7 @@ class StartsSource(CandidateSource):
                 markets,
                 chance,
                 shares,
+                spoken,
                 attributes,
                 k=self.parameters["factors"],
                 precision=self.parameters["precision"],
@@ -221,12 +229,14 @@ class StartsSource(CandidateSource):
                 rng=np.random.default_rng([data.seed, number]),
                 support=chooser,
                 known=known,
+                foreign=self.parameters["foreign"],
             )
-            vectors = attributes.vectors(fitted.factors, shares)
+            vectors = attributes.vectors(fitted.factors, shares, spoken)
             return Member(
                 fitted.factors,
                 fitted.of_attributes,
                 chooser.of(vectors, chance, fitted.bias).weight,
+                fitted.languages,
                 measure(
                     started, recent, types, markets, fitted.x, vectors, chance, fitted.bias, ceiling
                 ),
@@ -239,7 +249,8 @@ class StartsSource(CandidateSource):
             ThreadPoolExecutor(min(data.n_threads, n_members)) as pool,
         ):
             self.members_ = tuple(pool.map(member, range(n_members)))
-        self.item_keys_, self._types, self._shares = catalog.items[items], types, shares
+        self.item_keys_, self._types = catalog.items[items], types
+        self._shares, self._spoken = shares, spoken
         self._kinds = tuple(ITEM_TYPES[kind] for kind in kinds)
         self._attributes, self._markets = attributes, tuple(catalog.markets)
         self._chooser = chooser
@@ -262,6 +273,7 @@ class StartsSource(CandidateSource):
                 markets,
                 known=known,
                 log_chance=member.popularity.log_chance,
+                languages=member.languages,
                 steps=_STEPS,
             )
             for member, vectors in zip(self.members_, self._vectors(), strict=True)
@@ -312,6 +324,7 @@ class StartsSource(CandidateSource):
             factors=np.stack([m.factors for m in self.members_]),
             of_attributes=np.stack([m.of_attributes for m in self.members_]),
             support_weight=np.stack([m.support_weight for m in self.members_]),
+            followed=np.stack([m.languages.share for m in self.members_]),
             log_chance=np.stack([m.popularity.log_chance for m in self.members_]),
             due=np.stack([m.popularity.due for m in self.members_]),
             log_mass=np.stack([m.popularity.choosing.log_mass for m in self.members_]),
@@ -322,6 +335,7 @@ class StartsSource(CandidateSource):
             types=self._types,
             kinds=np.array(self._kinds, dtype=np.str_),
             shares=self._shares,
+            spoken=self._spoken,
             tags=np.array(self._attributes.tags, dtype=np.str_),
             languages=np.array(self._attributes.languages, dtype=np.str_),
             markets=np.array(self._markets, dtype=np.str_),
@@ -351,6 +365,7 @@ class StartsSource(CandidateSource):
                     one["factors"],
                     one["of_attributes"],
                     one["support_weight"],
+                    Languages(one["followed"], self.parameters["foreign"]),
                     Popularity(
                         one["log_chance"],
                         one["due"],
@@ -368,7 +383,8 @@ class StartsSource(CandidateSource):
                 for item_type, values in json.loads(str(arrays["novelty"])).items()
             }
             self._weights = dict(zip(ITEM_TYPES, arrays["weights"].tolist(), strict=True))
-            self._types, self._shares = arrays["types"], arrays["shares"]
+            self._types = arrays["types"]
+            self._shares, self._spoken = arrays["shares"], arrays["spoken"]
             self._kinds = tuple(str(kind) for kind in arrays["kinds"])
             self._attributes = self._named(
                 tuple(str(t) for t in arrays["tags"]), tuple(str(t) for t in arrays["languages"])
@@ -385,11 +401,11 @@ class StartsSource(CandidateSource):
 
     def _vectors(self) -> list[Vectors]:
         """Items as each member has them."""
-        return self._of_each([m.factors for m in self.members_], self._shares)
+        return self._of_each([m.factors for m in self.members_], self._shares, self._spoken)
 
-    def _of_each(self, factors: list[Doubles], shares: Doubles) -> list[Vectors]:
+    def _of_each(self, factors: list[Doubles], shares: Doubles, spoken: Integers) -> list[Vectors]:
         """Vectors of the same items by the factors of each member: only those differ."""
-        first = self._attributes.vectors(factors[0], shares)
+        first = self._attributes.vectors(factors[0], shares, spoken)
         return [replace(first, factors=own) for own in factors]
 
     def _support(self, member: Member, vectors: Vectors) -> Support:
@@ -406,12 +422,14 @@ class StartsSource(CandidateSource):
     def _apart(self) -> Doubles:
         """Vectors less the mean of their type by what all markets start, side by side as items are.
 
-        At no taste the bound takes the same of what each learned factor does, on both sides.
+        At no taste the bound takes the same of what each learned factor does, on both sides. That
+        somebody follows a language explains no item by another one.
         """
         parts = []
         for member, vectors in zip(self.members_, self._vectors(), strict=True):
             wide, weight = vectors.dense(), member.support_weight[-1]
             wide[:, : vectors.factors.shape[1]] /= np.square(1.0 + np.exp(-self._chooser.ceiling))
+            wide[:, vectors.width - vectors.n_languages :] = 0.0
             means = []
             for low, high in pairwise(self._chooser.bounds):
                 at = self._chooser.items[low:high]
@@ -425,7 +443,6 @@ class StartsSource(CandidateSource):
             tags,
             languages,
             self.parameters["tag_strength"],
-            self.parameters["language_strength"],
         )
 
     def _gather(self, data: FitData) -> tuple[Rows, Evidence, Integers]:
@@ -476,11 +493,14 @@ class StartsSource(CandidateSource):
         """
         catalog = query.shard.catalog
         shares = self._attributes.shares(catalog, query.items)
+        spoken = self._attributes.spoken(catalog, query.items)
         at = self._fitted(catalog.items[query.items])
         factors = [shares @ m.of_attributes for m in self.members_]
         for own, member in zip(factors, self.members_, strict=True):
             own[at >= 0] = member.factors[at[at >= 0]]
-        wide = [vectors.dense() / len(factors) for vectors in self._of_each(factors, shares)]
+        wide = [
+            vectors.dense() / len(factors) for vectors in self._of_each(factors, shares, spoken)
+        ]
         return Sides.of(wide, self.parameters["factors"])
 
     def _fitted(self, keys: Keys) -> Integers:
@@ -529,12 +549,13 @@ class StartsSource(CandidateSource):
         if name not in self._kinds:
             return np.zeros(len(items))
         number, shares = self._kinds.index(name), self._attributes.shares(catalog, items)
+        spoken = self._attributes.spoken(catalog, items)
         factors = [shares @ m.of_attributes for m in self.members_]
         of_members = np.mean(
             [
                 member.popularity.choosing.log_share(vectors, number, self.parameters["ceiling"])
                 for member, vectors in zip(
-                    self.members_, self._of_each(factors, shares), strict=True
+                    self.members_, self._of_each(factors, shares, spoken), strict=True
                 )
             ],
             axis=0,

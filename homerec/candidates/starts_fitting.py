@@ -18,6 +18,7 @@ from homerec.candidates.starts_acceptance import (
 )
 from homerec.candidates.starts_attributes import Attributes
 from homerec.candidates.starts_folding import Doubles, Integers, Support, Vectors, fold
+from homerec.candidates.starts_languages import Languages
 from homerec.features.tables import Floats
 
 logger = logging.getLogger(__name__)
@@ -41,8 +42,9 @@ class Fitted:
     factors : float64 (m, k)
     bias : float64 (m,)
         Added to the log of the chance.
-    of_attributes : float64 (n_attributes, k)
-        Factors of an attribute: those of an item that was never started follow from them.
+    of_attributes : float64 (n_tags, k)
+        Factors of a tag: those of an item that was never started follow from them.
+    languages : Languages
     x : float64 (n, width)
         Places of the listeners.
     """
@@ -50,6 +52,7 @@ class Fitted:
     factors: Doubles
     bias: Doubles
     of_attributes: Doubles
+    languages: Languages
     x: Doubles
 
 
@@ -59,6 +62,7 @@ def fit_items(
     markets: Integers,
     chance: Doubles,
     shares: Doubles,
+    spoken: Integers,
     attributes: Attributes,
     *,
     k: int,
@@ -67,6 +71,7 @@ def fit_items(
     rng: np.random.Generator,
     support: "Chooser",
     known: Doubles,
+    foreign: float,
 ) -> Fitted:
     """Alternate between listeners (:func:`fold`) and items, one Newton step each.
 
@@ -86,7 +91,9 @@ def fit_items(
         As in :func:`fold`; types ascend from 0.
     chance : float64 (n_markets + 1, m)
         From :func:`homerec.candidates.starts_popularity.chances`.
-    shares : float64 (m, n_attributes)
+    shares : float64 (m, n_tags)
+    spoken : int64 (m,)
+        Both as ``attributes`` reads them.
     attributes : Attributes
     k : int
         Learned factors.
@@ -98,6 +105,8 @@ def fit_items(
     support : Chooser
     known : float64 (nnz,)
         As in :func:`fold`.
+    foreign : float
+        See :class:`homerec.candidates.starts_languages.Languages`; who follows what is learned.
 
     References
     ----------
@@ -114,10 +123,12 @@ def fit_items(
     factors = shares @ of_attributes + 0.1 * rng.standard_normal((m, k))
     bias = np.zeros(m)
     x = np.zeros((started.shape[0], k + len(attributes)))
+    languages = Languages.begin(len(chance) - 1, len(attributes.languages), foreign)
+    first = k + len(attributes.tags)
     ridge = shares.T @ shares + _RIDGE * np.eye(shares.shape[1])
     prior = np.array([_BIAS_PRECISION, *[precision] * k])
     for number in range(iterations):
-        vectors = attributes.vectors(factors, shares)
+        vectors = attributes.vectors(factors, shares, spoken)
         chosen = support.of(vectors, chance, bias)
         log_chance = np.log(chance) + bias
         x = fold(
@@ -128,6 +139,7 @@ def fit_items(
             markets,
             known=missing.data,
             log_chance=log_chance,
+            languages=languages,
             begin=x,
             steps=2 if number else 6,
         )
@@ -149,10 +161,34 @@ def fit_items(
         bias += step[:, 0]
         factors += step[:, 1:]
         of_attributes[:] = np.linalg.solve(ridge, shares.T @ factors)
+        bias += _centred(x[:, :first], vectors.flat(chosen.ceiling)[:, :first])
+        languages = languages.learn(x[:, first:], markets)
         logger.debug("starts: iteration %d of %d", number + 1, iterations)
     places = np.empty_like(x)
     places[order] = x
-    return Fitted(factors, bias, of_attributes, places)
+    return Fitted(factors, bias, of_attributes, languages, places)
+
+
+def _centred(x: Doubles, vectors: Doubles) -> Doubles:
+    """Move the places so that their mean is 0, and tell by how much items become more popular.
+
+    A place of 0 is what the prior expects, and where a listener without starts is: it must be what
+    listeners are in the mean, which items can otherwise drift away from.
+
+    Parameters
+    ----------
+    x : float64 (n, width)
+        Moved in place.
+    vectors : float64 (m, width)
+
+    Returns
+    -------
+    float64 (m,)
+    """
+    mean = x.mean(axis=0)
+    x -= mean
+    out: Doubles = vectors @ mean
+    return out
 
 
 def _one_hot(types: Integers) -> sparse.csr_matrix:
@@ -163,10 +199,12 @@ def _one_hot(types: Integers) -> sparse.csr_matrix:
 def _spread(amount: Doubles, support: Support, markets: Integers) -> Doubles:
     """Variance of each coordinate of listeners, given the others, float64 (n, width).
 
-    The curvature is that of a listener without taste, as in :func:`fold`.
+    The curvature is that of a listener without taste, as in :func:`fold`. What languages do is a
+    mean already.
     """
     diagonal = np.einsum("mtii->mti", support.curvature)
     out: Doubles = 1.0 / (1.0 + np.einsum("nt,nti->ni", amount, diagonal[markets]))
+    out[:, support.vectors.width - support.vectors.n_languages :] = 0.0
     return out
 
 

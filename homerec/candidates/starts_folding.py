@@ -4,7 +4,7 @@ Every listener is computed alone and in one order of operations, so the answer i
 last bit whoever else is asked for, and in whatever shard.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from homerec.candidates.starts_languages import Languages, heed
 from homerec.compiling import compiled, compiled_adding_freely, entry_point
 
 Doubles = npt.NDArray[np.float64]
@@ -26,31 +27,42 @@ _LEAST: Final = -700.0
 
 @dataclass(frozen=True)
 class Vectors:
-    """Items as the kernel reads them: learned factors, and few fixed attributes.
+    """Items as the kernel reads them: learned factors, few fixed attributes, a language.
 
     Attributes
     ----------
     factors : float64 (m, k)
     attribute : int64 (m, r)
-        Numbers of an item's attributes (tags, language), padded with 0.
+        Numbers of an item's attributes (tags), padded with 0.
     strength : float64 (m, r)
         Their values; 0 for padding.
     n_attributes : int
+    language : int64 (m,)
+        Number of an item's language; -1 for one without.
+    n_languages : int
     """
 
     factors: Doubles
     attribute: Integers
     strength: Doubles
     n_attributes: int
+    language: Integers
+    n_languages: int
 
     @property
     def width(self) -> int:
-        """Coordinates of a listener: factors, then attributes."""
-        return int(self.factors.shape[1]) + self.n_attributes
+        """Coordinates of a listener: factors, attributes, and what languages do."""
+        return int(self.factors.shape[1]) + self.n_attributes + self.n_languages
 
     def take(self, at: Integers) -> "Vectors":
         """Return the vectors at positions."""
-        return Vectors(self.factors[at], self.attribute[at], self.strength[at], self.n_attributes)
+        return replace(
+            self,
+            factors=self.factors[at],
+            attribute=self.attribute[at],
+            strength=self.strength[at],
+            language=self.language[at],
+        )
 
     def dense(self) -> Doubles:
         """Full vectors, float64 (m, width)."""
@@ -59,6 +71,14 @@ class Vectors:
         out[:, :k] = self.factors
         row = np.repeat(np.arange(len(out)), self.attribute.shape[1])
         np.add.at(out, (row, k + self.attribute.ravel()), self.strength.ravel())
+        spoken = np.flatnonzero(self.language >= 0)
+        out[spoken, k + self.n_attributes + self.language[spoken]] = 1.0
+        return out
+
+    def flat(self, ceiling: float) -> Doubles:
+        """Full vectors at no taste, where the bound takes something already."""
+        out = self.dense()
+        out[:, : self.factors.shape[1]] /= 1.0 + np.exp(-ceiling)
         return out
 
 
@@ -91,10 +111,11 @@ class Support:
     def curvature(self) -> Doubles:
         """Spread of each type's vectors in each market, float64 (n_markets + 1, n_types, w, w).
 
-        Of what they do at no taste, where the bound takes something already.
+        Of what they do at no taste, where the bound takes something already. What languages do is
+        not found by steps, so it has none.
         """
-        wide = self.vectors.dense()
-        wide[:, : self.vectors.factors.shape[1]] /= 1.0 + np.exp(-self.ceiling)
+        wide = self.vectors.flat(self.ceiling)
+        wide[:, self.vectors.width - self.vectors.n_languages :] = 0.0
         n_types, width = len(self.bounds) - 1, wide.shape[1]
         out = np.zeros((len(self.weight), n_types, width, width))
         for kind in range(n_types):
@@ -115,6 +136,7 @@ def fold(
     *,
     known: Doubles,
     log_chance: Doubles,
+    languages: Languages,
     begin: Doubles | None = None,
     steps: int,
 ) -> Doubles:
@@ -124,9 +146,11 @@ def fold(
     drawn with probability w_i o_i(x) / sum_j (1 - q_j) w_j o_j(x) over the items of the type, where
     q_j says for how much of the listener's choosing j was known already. The log of the odds is
     what attributes add and, of the product of the learned factors,
-    :func:`homerec.candidates.starts_acceptance.log_acceptance`; x has a standard normal prior. The
-    listener's own items are summed one by one, the support stands for the others. Steps are
-    Newton's with the curvature taken at x = 0 and q = 0, which is factored once a listener.
+    :func:`homerec.candidates.starts_acceptance.log_acceptance`; x has a standard normal prior. What
+    languages add is the log of a mean over following them or not, found anew at each step by
+    :func:`homerec.candidates.starts_languages.heed`. The listener's own items are summed one by
+    one, the support stands for the others. Steps are Newton's with the curvature taken at x = 0 and
+    q = 0, which is factored once a listener.
 
     Parameters
     ----------
@@ -143,6 +167,7 @@ def fold(
         The q of each start, in [0, 1], in the order of ``started.data``; 0 for everything else.
     log_chance : float64 (n_markets + 1, m)
         Log of the w of all items.
+    languages : Languages
     begin : float64 (n, width), optional
         Where to begin; at 0 by default.
     steps : int
@@ -166,11 +191,16 @@ def fold(
             started.data.astype(np.float64),
             amount,
             np.where(markets < 0, len(support.weight) - 1, markets).astype(np.int64),
-            (np.ascontiguousarray(vectors.factors), vectors.attribute, vectors.strength),
+            (
+                np.ascontiguousarray(vectors.factors),
+                vectors.attribute,
+                vectors.strength,
+                vectors.language,
+            ),
             # Factor by factor and attribute by attribute, so that loops run along memory.
             tuple(
                 np.ascontiguousarray(of.T)
-                for of in (others.factors, others.attribute, others.strength)
+                for of in (others.factors, others.attribute, others.strength, others.language)
             ),
             support.bounds,
             np.log(support.weight),
@@ -180,6 +210,8 @@ def fold(
             log_chance,
             support.curvature,
             support.ceiling,
+            languages.share,
+            languages.foreign,
             steps,
             out,
         )
@@ -213,8 +245,11 @@ def _solve(lower: Any, slope: Any) -> None:
 
 @compiled
 def _evidence(out: Any, at: Any, amount: Any, bound: Any, items: Any) -> None:
-    """Sum the vectors of a listener's items into ``out``; ``bound`` is how much factors do yet."""
-    factors, attribute, strength = items
+    """Sum the vectors of a listener's items into ``out``, without their languages.
+
+    ``bound`` is how much factors do yet.
+    """
+    factors, attribute, strength, _ = items
     k = factors.shape[1]
     out[:] = 0.0
     for e in range(len(at)):
@@ -266,10 +301,12 @@ def _shared_out(
 
 
 @compiled
-def _exponents(x: Any, at: Any, items: Any, log_chance: Any, ceiling: float) -> Any:
+def _exponents(
+    x: Any, at: Any, items: Any, log_chance: Any, ceiling: float, n_languages: int
+) -> Any:
     """Compute the logs of the odds of a listener's own items, bound apart, and the bound."""
-    factors, attribute, strength = items
-    k = factors.shape[1]
+    factors, attribute, strength, language = items
+    k, first = factors.shape[1], len(x) - n_languages
     out, bound = np.empty(len(at)), np.empty(len(at))
     for e in range(len(at)):
         item = at[e]
@@ -280,28 +317,59 @@ def _exponents(x: Any, at: Any, items: Any, log_chance: Any, ceiling: float) -> 
         bound[e] = 1.0 / (1.0 + np.exp(min(taste - ceiling, -_LEAST)))
         for a in range(attribute.shape[1]):
             out[e] += x[k + attribute[item, a]] * strength[item, a]
+        if language[item] >= 0:
+            out[e] += x[first + language[item]]
     return out, bound
+
+
+@compiled
+def _by_language(
+    chance: Any, bounds: Any, of_support: Any, mine: Any, at: Any, kinds: Any, of_items: Any,
+    n_languages: int,
+) -> Any:  # fmt: skip
+    """Sum expected starts by type and language; the last column is of items without one."""
+    out = np.zeros((len(bounds) - 1, n_languages + 1))
+    for kind in range(len(bounds) - 1):
+        for s in range(bounds[kind], bounds[kind + 1]):
+            out[kind, of_support[s]] += chance[s]
+    for e in range(len(at)):
+        out[kinds[at[e]], of_items[at[e]]] += mine[e]
+    return out
+
+
+@compiled
+def _add_fixed(chance: Any, x: Any, k: int, first: int, support: Any) -> None:
+    """Add what attributes and languages do to the exponents of the support."""
+    _, attribute, strength, language = support
+    for a in range(len(attribute)):
+        for s in range(len(chance)):
+            chance[s] += x[k + attribute[a, s]] * strength[a, s]
+    for s in range(len(chance)):
+        if language[s] >= 0:
+            chance[s] += x[first + language[s]]
 
 
 @compiled
 def _slope(
     slope: Any, x: Any, started: Any, amount: Any, support: Any, bounds: Any, log_weight: Any,
     at: Any, kinds: Any, left: Any, place: Any, items: Any, log_chance: Any, ceiling: float,
-    expected: Any,
+    spoken: Any, share: Any, foreign: float, expected: Any,
 ) -> None:  # fmt: skip
-    """Write the gradient of the log posterior of one listener at x into ``slope``."""
-    factors, attribute, strength = support
-    k = factors.shape[0]
+    """Write the gradient of the log posterior of one listener at x into ``slope``.
+
+    What languages do has none: it is found anew, in x.
+    """
+    factors, attribute, strength, language = support
+    k, n_languages = factors.shape[0], len(share)
+    first = len(x) - n_languages
     chance = np.dot(x[:k].copy(), factors)
     # The derivative of the bounded log is also what the bound makes of the odds.
     bound = np.minimum(chance - ceiling, -_LEAST)
     _exponentials(bound, 0.0)
     bound = 1.0 / (1.0 + bound)
     chance += log_weight
-    for a in range(len(attribute)):
-        for s in range(len(chance)):
-            chance[s] += x[k + attribute[a, s]] * strength[a, s]
-    mine, my_bound = _exponents(x, at, items, log_chance, ceiling)
+    _add_fixed(chance, x, k, first, support)
+    mine, my_bound = _exponents(x, at, items, log_chance, ceiling, n_languages)
     _evidence(slope, at, started, my_bound, items)
     for item in at:
         if place[item] >= 0:
@@ -327,26 +395,33 @@ def _slope(
     for a in range(len(attribute)):
         for s in range(len(chance)):
             slope[k + attribute[a, s]] -= chance[s] * strength[a, s]
+    slope[first:] = 0.0
+    due = _by_language(chance, bounds, language, mine, at, kinds, items[3], n_languages)
+    heed(x[first:], due, amount, spoken, share, foreign)
 
 
 @entry_point
 def _fold(
     indptr: Any, indices: Any, data: Any, amount: Any, markets: Any, items: Any, support: Any,
     bounds: Any, log_weight: Any, kinds: Any, left: Any, place: Any, log_chance: Any,
-    curvature: Any, ceiling: float, steps: int, out: Any,
+    curvature: Any, ceiling: float, share: Any, foreign: float, steps: int, out: Any,
 ) -> None:  # fmt: skip
     step, expected = np.zeros(out.shape[1]), np.zeros(out.shape[1])
+    spoken = np.zeros(share.shape[1] + 1)
     for i in range(len(out)):
         low, high = indptr[i], indptr[i + 1]
         if low == high:
             out[i] = 0.0
             continue
         lower = _factored(amount[i], curvature[markets[i]])
+        spoken[:] = 0.0
+        for e in range(low, high):
+            spoken[items[3][indices[e]]] += data[e]
         for _ in range(steps):
             _slope(
                 step, out[i], data[low:high], amount[i], support, bounds, log_weight[markets[i]],
                 indices[low:high], kinds, left[low:high], place, items, log_chance[markets[i]],
-                ceiling, expected,
+                ceiling, spoken, share[markets[i]], foreign, expected,
             )  # fmt: skip
             _solve(lower, step)
             length = np.sqrt((step * step).sum())

@@ -303,7 +303,9 @@ def measure(
     each_mass = np.divide(mass, starts, out=np.ones(n_types), where=starts > 0)
     total = each_mass * (starts + _AS_PRIOR)
     mean = places / total[:, None]
-    squares += _AS_PRIOR * each_mass[:, None, None] * np.eye(width)
+    # What languages do is none in the mean.
+    prior = np.diag(np.arange(width) < width - vectors.n_languages).astype(np.float64)
+    squares += _AS_PRIOR * each_mass[:, None, None] * prior
     covariance = squares / total[:, None, None] - mean[:, :, None] * mean[:, None, :]
     log_mass = np.log(each_mass)
     return Popularity(log_chance, due, Choosing(log_mass, mean, covariance))

@@ -25,8 +25,7 @@ MODEL: Final = ModelSpec(
             },
         ),
         SourceSpec("co_listening", 60, {"context_types": ("artist",)}),
-        # Many playlists have no language: who follows one likes those as well.
-        SourceSpec("starts", 60, {"factors": 6, "ceiling": 3.0, "language_strength": 0.3}),
+        SourceSpec("starts", 60),
         SourceSpec("by_tags", 40),
         SourceSpec("new_items", 10),
         SourceSpec("popular", 40, {"column": "n_new_listener_plays_28d"}),

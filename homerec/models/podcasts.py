@@ -20,8 +20,8 @@ MODEL: Final = ModelSpec(
             60,
             {
                 "weights": {"artist": 1.0, "playlist": 1.0, "show": 1.0},
-                "tag_strength": 0.8,
-                "language_strength": 0.6,
+                "factors": 12,
+                "tag_strength": 0.65,
             },
         ),
         SourceSpec("by_tags", 40),

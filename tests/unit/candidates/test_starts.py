@@ -19,6 +19,7 @@ from homerec.candidates.starts_folding import (
     _shared_out,
     fold,
 )
+from homerec.candidates.starts_languages import Languages
 from homerec.columns import ITEM_TYPES
 from homerec.errors import OutdatedArtifactError
 from homerec.features.snapshot import ensure_snapshot
@@ -30,6 +31,7 @@ DAY = date(2026, 3, 10)
 N_ITEMS, WIDTH = 30, 5
 #: Low enough to change what is found.
 CEILING = 0.5
+NO_LANGUAGES = Languages.begin(1, 0, 0.25)
 
 
 def planted(seed: int) -> tuple[Vectors, Support, np.ndarray]:
@@ -40,6 +42,8 @@ def planted(seed: int) -> tuple[Vectors, Support, np.ndarray]:
         rng.integers(0, 3, (N_ITEMS, 1)),
         np.full((N_ITEMS, 1), 0.5),
         3,
+        np.full(N_ITEMS, -1),
+        0,
     )
     types = np.repeat([0, 1], N_ITEMS // 2)
     weight = rng.random((2, N_ITEMS))
@@ -80,6 +84,7 @@ def test_folding_finds_the_maximum_of_the_posterior() -> None:
         np.zeros(6, np.int64),
         known=known[started > 0],
         log_chance=np.log(support.weight),
+        languages=NO_LANGUAGES,
         steps=200,
     )
     for line in range(6):
@@ -118,7 +123,7 @@ def test_a_sample_of_the_items_finds_nearly_the_place_that_all_of_them_find() ->
     rng = np.random.default_rng(8)
     m, n, k, n_starts = 3_000, 150, 4, 40
     factors = 0.6 * rng.standard_normal((m, k))
-    vectors = Vectors(factors, np.zeros((m, 1), np.int64), np.zeros((m, 1)), 1)
+    vectors = Vectors(factors, np.zeros((m, 1), np.int64), np.zeros((m, 1)), 1, np.full(m, -1), 0)
     types, chance = np.zeros(m, np.int64), rng.dirichlet(np.ones(m))
     x = rng.standard_normal((n, k))
     # Drawn without replacement, by Gumbel's trick; the best keys came first.
@@ -141,6 +146,7 @@ def test_a_sample_of_the_items_finds_nearly_the_place_that_all_of_them_find() ->
             np.zeros(n, np.int64),
             known=known,
             log_chance=np.log(every),
+            languages=NO_LANGUAGES,
             steps=40,
         )
         return float(np.square(found[:, :k] - x).mean())
@@ -162,6 +168,7 @@ def test_a_market_that_is_not_known_is_read_from_the_last_row() -> None:
             np.array([market]),
             known=np.full(started.nnz, 0.3),
             log_chance=np.log(support.weight),
+            languages=NO_LANGUAGES,
             steps=8,
         )
         for market in (-1, 1, 0)
@@ -243,7 +250,7 @@ def test_what_taste_can_do_is_bounded_and_what_tags_do_is_not(shard: Shard) -> N
         """Largest log of the odds of any show for any listener."""
         source: Any = make_source("starts")
         source.parameters.update(
-            ceiling=ceiling, tag_strength=tag_strength, language_strength=0.0, precision=1.0
+            ceiling=ceiling, tag_strength=tag_strength, foreign=0.99, precision=1.0
         )
         source.fit(fit_data(shard.catalog, shard))
         rows = np.arange(shard.n_listeners)

@@ -26,6 +26,7 @@ N, M, K, N_ATTRIBUTES = 40, 12, 3, 2
 WIDTH = K + N_ATTRIBUTES
 TYPES = np.repeat([0, 1], M // 2)
 CEILING = 1.5
+NONE = np.full(M, -1)
 #: Nodes and weights of a mean over a normal variable.
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(41)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
@@ -47,7 +48,7 @@ class Planted:
         self.known = sparse.csr_matrix(np.where(own, rng.uniform(0, known, (N, M)), 0))
 
     def vectors(self, factors: np.ndarray) -> Vectors:
-        return Vectors(factors, self.attribute, np.full((M, 1), 0.5), N_ATTRIBUTES)
+        return Vectors(factors, self.attribute, np.full((M, 1), 0.5), N_ATTRIBUTES, NONE, 0)
 
     def odds(self, factors: np.ndarray) -> np.ndarray:
         """Mean odds of every pair over what the listener may be, by quadrature."""
@@ -205,9 +206,9 @@ def test_popular_items_that_soon_are_known_to_most_keep_their_popularity() -> No
 
     def error(known: np.ndarray) -> float:
         found = fit_items(
-            started, types, markets, chance, np.zeros((m, 0)), Attributes((), (), 0.5, 1.0),
-            k=1, precision=1e6, iterations=15, rng=np.random.default_rng(1), support=chooser,
-            known=known,
+            started, types, markets, chance, np.zeros((m, 0)), np.full(m, -1),
+            Attributes((), (), 0.5), k=1, precision=1e6, iterations=15,
+            rng=np.random.default_rng(1), support=chooser, known=known, foreign=0.25,
         )  # fmt: skip
         log_chance = np.log(chance[0]) + found.bias
         off = (log_chance - log_chance.mean()) - (popular - popular.mean())
@@ -217,3 +218,32 @@ def test_popular_items_that_soon_are_known_to_most_keep_their_popularity() -> No
     # One sum stands for all starts of a listener, so it is not found exactly.
     assert error(whole) < 0.3
     assert error(np.zeros_like(whole)) > 0.8
+
+
+def test_the_mean_listener_stays_at_the_place_of_one_without_starts() -> None:
+    rng = np.random.default_rng(9)
+    n, m = 2_000, 30
+    # Nine of ten like the first ten items.
+    fans = rng.random(n) < 0.9
+    log_odds = np.where(np.arange(m) < 10, np.where(fans, 1.5, -1.5)[:, None], 0.0)
+    best = np.argsort(-(log_odds + rng.gumbel(size=(n, m))), axis=1)[:, :6]
+    started = np.zeros((n, m))
+    np.put_along_axis(started, best, 1.0, axis=1)
+    types, markets = np.zeros(m, np.int64), np.zeros(n, np.int64)
+    started = sparse.csr_matrix(started)
+    chance = chances(started, types, markets, 1)
+
+    def gap(iterations: int) -> float:
+        """How far the first items lead at the place 0, and check that it is the mean."""
+        found = fit_items(
+            started, types, markets, chance, np.zeros((m, 0)), np.full(m, -1),
+            Attributes((), (), 0.5), k=2, precision=1.0, iterations=iterations,
+            rng=np.random.default_rng(1), known=np.zeros(started.nnz), foreign=0.25,
+            support=Chooser.draw(chance[0], types, 100, rng, 2.0),
+        )  # fmt: skip
+        np.testing.assert_allclose(found.x.mean(axis=0), 0, atol=1e-9)
+        log_chance = np.log(chance[0]) + found.bias
+        return float(log_chance[:10].mean() - log_chance[10:].mean())
+
+    assert gap(60) == pytest.approx(gap(20), abs=0.15)
+    assert gap(60) > 0.5

@@ -32,6 +32,8 @@ def measured(known: np.ndarray, recent: np.ndarray, x: np.ndarray | None = None)
         np.zeros((N_ITEMS, 1), np.int64),
         np.zeros((N_ITEMS, 1)),
         1,
+        np.full(N_ITEMS, -1),
+        0,
     )
     return measure(
         sparse.csr_matrix((known | recent).astype(float)),
@@ -208,6 +210,8 @@ def test_what_an_item_that_nobody_knows_would_get_is_told_by_who_chooses() -> No
         np.zeros((3, 1), np.int64),
         np.array([[0.5], [0.0], [-0.7]]),
         1,
+        np.full(3, -1),
+        0,
     )
     ceiling, log_mass = 1.5, 0.4
     choosing = Choosing(np.array([log_mass]), mean[None], (spread @ spread.T)[None])
@@ -230,6 +234,8 @@ def test_who_chooses_is_measured_so_that_a_chance_gives_the_starts_it_had() -> N
         np.zeros((N_ITEMS, 1), np.int64),
         np.zeros((N_ITEMS, 1)),
         1,
+        np.full(N_ITEMS, -1),
+        0,
     )
     share = recent.sum(axis=0) / recent.sum()
     chance = share / np.exp(found.choosing.log_share(vectors, 0, CEILING))

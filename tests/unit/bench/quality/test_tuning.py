@@ -82,7 +82,6 @@ model: podcasts
 grid:
   - starts.ceiling: [0.01]
     starts.tag_strength: [0.0]
-    starts.language_strength: [0.0]
 """
 
 

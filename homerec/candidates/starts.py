@@ -73,7 +73,7 @@ class Member:
     ----------
     factors : float64 (m, factors)
         Of the items.
-    of_attributes : float64 (n_attributes, factors)
+    of_attributes : float64 (n_tags, factors)
     support_weight : float64 (n_markets + 1, s)
         Weights of the items that stand for all, see
         :class:`homerec.candidates.starts_folding.Support`.
@@ -96,7 +96,7 @@ class StartsSource(CandidateSource):
     factors : int
         Learned factors of an item.
     precision : float
-        Of the factors around what tags and language say; larger ones trust items less.
+        Of the factors around what tags say; larger ones trust items less.
     tag_strength : float
         Standard deviation, over listeners, of what a tag adds to the log of a chance.
     foreign : float

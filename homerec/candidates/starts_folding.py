@@ -146,11 +146,11 @@ def fold(
     drawn with probability w_i o_i(x) / sum_j (1 - q_j) w_j o_j(x) over the items of the type, where
     q_j says for how much of the listener's choosing j was known already. The log of the odds is
     what attributes add and, of the product of the learned factors,
-    :func:`homerec.candidates.starts_acceptance.log_acceptance`; x has a standard normal prior. What
-    languages add is the log of a mean over following them or not, found anew at each step by
-    :func:`homerec.candidates.starts_languages.heed`. The listener's own items are summed one by
-    one, the support stands for the others. Steps are Newton's with the curvature taken at x = 0 and
-    q = 0, which is factored once a listener.
+    :func:`homerec.candidates.starts_acceptance.log_acceptance`; x has a standard normal prior
+    there. What languages add is the log of a mean over following them or not, found anew at each
+    step by :func:`homerec.candidates.starts_languages.heed`. The listener's own items are summed
+    one by one, the support stands for the others. Steps are Newton's with the curvature taken at
+    x = 0 and q = 0, which is factored once a listener.
 
     Parameters
     ----------

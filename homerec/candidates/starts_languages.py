@@ -20,6 +20,8 @@ Integers = npt.NDArray[np.int64]
 
 #: Of expectation maximisation, between two steps of the listeners' places.
 _STEPS: Final = 10
+#: Fewer than so many listeners tell no share.
+_LISTENERS: Final = 20
 #: Nobody follows a language with a smaller probability, or a larger one than 1 less it.
 _SURE: Final = 1e-9
 
@@ -68,7 +70,8 @@ class Languages:
     def learn(self, times: Doubles, markets: Integers) -> "Languages":
         """Take the shares from who follows what: expectation maximisation, given the places.
 
-        One listener who follows a language and one who does not are added to each market.
+        One listener who follows a language and one who does not are added to each market. What few
+        listeners follow is nobody else's business: their market gets what is followed everywhere.
 
         Parameters
         ----------
@@ -82,12 +85,25 @@ class Languages:
         followed = np.clip(self.followed(times, markets), _SURE, 1.0 - _SURE)
         told = special.logit(followed) - special.logit(self.share[markets])
         share = self.share.copy()
+        everywhere = _share(share[-1], told)
         for market in range(len(share)):
-            own = told if market == len(share) - 1 else told[markets == market]
-            for _ in range(_STEPS):
-                followed = special.expit(special.logit(share[market]) + own)
-                share[market] = (followed.sum(axis=0) + 1.0) / (len(own) + 2.0)
+            own = told[markets == market]
+            few = market == len(share) - 1 or len(own) < _LISTENERS
+            share[market] = everywhere if few else _share(share[market], own)
         return replace(self, share=share)
+
+
+def _share(share: Doubles, told: Doubles) -> Doubles:
+    """Find how many follow each language, by what was told of n listeners, float64 (n, m).
+
+    That is the log of how much likelier what they started is if they follow it.
+    """
+    if len(told) < _LISTENERS:
+        return share
+    for _ in range(_STEPS):
+        followed = special.expit(special.logit(share) + told)
+        share = (followed.sum(axis=0) + 1.0) / (len(told) + 2.0)
+    return share
 
 
 @compiled
@@ -113,20 +129,22 @@ def heed(times: Any, expected: Any, amount: Any, started: Any, share: Any, forei
         As in :class:`Languages`.
     """
     n_types, n_languages = len(amount), len(times)
+    total = expected[:, n_languages].copy()
     for language in range(n_languages):
+        total += expected[:, language]
         expected[:, language] /= np.exp(times[language])
     for language in range(n_languages):
         follow = 1.0 / (share[language] + (1.0 - share[language]) * foreign)
-        times[language] = -np.inf
         told = np.log(share[language] / (1.0 - share[language]))
         told -= started[language] * np.log(foreign)
         for kind in range(n_types):
-            own, others = expected[kind, language], expected[kind, n_languages]
+            own = expected[kind, language]
+            # What is left of the others may round to less than nothing.
+            total[kind] = max(total[kind] - own * np.exp(times[language]), 0.0)
             if amount[kind] > 0.0 and own > 0.0:
-                for other in range(n_languages):
-                    others += expected[kind, other] * np.exp(times[other])
                 told -= amount[kind] * np.log(
-                    (others + follow * own) / (others + follow * foreign * own)
+                    (total[kind] + follow * own) / (total[kind] + follow * foreign * own)
                 )
         probability = 1.0 / (1.0 + np.exp(-told))
         times[language] = np.log(follow * (probability + (1.0 - probability) * foreign))
+        total += expected[:, language] * np.exp(times[language])

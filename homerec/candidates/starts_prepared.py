@@ -17,7 +17,7 @@ class Sides(NamedTuple):
     Attributes
     ----------
     learned : float32 (n, members * k)
-    rest : float32 (n, members * n_attributes)
+    rest : float32 (n, members * (n_attributes + n_languages))
     """
 
     learned: Floats

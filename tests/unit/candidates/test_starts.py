@@ -12,6 +12,7 @@ from scipy import optimize, sparse
 
 from homerec.candidates import starts_prepared
 from homerec.candidates.base import Query
+from homerec.candidates.starts_attributes import Attributes
 from homerec.candidates.starts_fitting import Chooser
 from homerec.candidates.starts_folding import (
     Support,
@@ -25,7 +26,18 @@ from homerec.errors import OutdatedArtifactError
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import Shard, find, load_catalog, load_shard
 from homerec.settings import Settings
-from support.taste import COLD, SHOWS, US_COLD, fit_data, group_of, make_source, taste_lake
+from support.lake import build_lake
+from support.taste import (
+    ARTISTS,
+    COLD,
+    SHOWS,
+    US_COLD,
+    fit_data,
+    group_of,
+    make_source,
+    taste_lake,
+    taste_rows,
+)
 
 DAY = date(2026, 3, 10)
 N_ITEMS, WIDTH = 30, 5
@@ -202,6 +214,61 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Shard:
 def shard_of(settings: Settings) -> Shard:
     info = ensure_snapshot(settings, DAY, writer="night")
     return load_shard(info, load_catalog(info), 0, 1_000)
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Shard:
+    """The same, and each group's shows and artists are in a language of their own."""
+    rows = taste_rows()
+    for row in rows["items"]:
+        if row["item"] in SHOWS["a"] + ARTISTS["a"]:
+            row["language"] = "de"
+        elif row["item"] in SHOWS["b"] + ARTISTS["b"]:
+            row["language"] = "en"
+    settings = build_lake(
+        tmp_path_factory.mktemp("spoken"), events=rows["events"], items=rows["items"],
+        listeners=rows["listeners"], tables={"signup_picks": rows["picks"]},
+    )  # fmt: skip
+    return shard_of(settings)
+
+
+def spoken_source(foreign: float, language_only: bool = False) -> Any:
+    source: Any = make_source("starts")
+    source.parameters["foreign"] = foreign
+    if language_only:
+        source.parameters.update(tag_strength=0.0, precision=1e6, max_tags=1)
+    return source
+
+
+def test_what_is_saved_knows_who_follows_which_language(spoken: Shard, tmp_path: Path) -> None:
+    source = spoken_source(0.1).fit(fit_data(spoken.catalog, spoken))
+    share = source.members_[0].languages.share
+    assert ((share > 0.4) & (share < 0.75)).all()
+    source.save(tmp_path)
+    again = spoken_source(0.1).load(tmp_path)
+    for key in (1, 2, COLD):
+        assert scores(again, spoken, key) == scores(source, spoken, key)
+
+
+def test_who_follows_a_language_gets_the_more_of_it_the_less_others_start(spoken: Shard) -> None:
+    much, little = (
+        spoken_source(foreign, language_only=True).fit(fit_data(spoken.catalog, spoken))
+        for foreign in (0.05, 0.9)
+    )
+    for key in (1, 2):
+        found = lean(scores(much, spoken, key), group_of(key))
+        assert found > lean(scores(little, spoken, key), group_of(key)) + 1.0
+
+
+def test_languages_are_looked_up_by_name_and_explain_no_card(spoken: Shard) -> None:
+    catalog = spoken.catalog
+    items = catalog.rows(np.array([1, 13, 26]))
+    attributes = Attributes((), ("en", "xx", "de"), 0.5)
+    assert attributes.spoken(catalog, items).tolist() == [2, 0, -1]
+    source = spoken_source(0.25)
+    source.parameters["members"] = 1
+    source.fit(fit_data(catalog, spoken))
+    assert (source._apart()[:, -2:] == 0).all()
 
 
 def scores(source: Any, shard: Shard, key: int) -> dict[int, float]:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from homerec.candidates.starts_acceptance import log_acceptance
 from homerec.candidates.starts_attributes import Attributes
-from homerec.candidates.starts_fitting import Chooser, fit_items
+from homerec.candidates.starts_fitting import Chooser, _centred, fit_items
 from homerec.candidates.starts_folding import Support, Vectors, fold
 from homerec.candidates.starts_languages import Languages, heed
 from homerec.candidates.starts_popularity import chances
@@ -77,8 +78,7 @@ def test_a_language_that_everything_is_in_tells_nothing() -> None:
 
 def test_many_starts_end_in_no_overflow() -> None:
     odds = np.array([[1.0, 1.0, 1.0]])
-    with np.errstate(all="raise"):
-        found = place(odds, [0.5, 0.5], [5_000, 0, 0], [5_000])
+    found = place(odds, [0.5, 0.5], [5_000, 0, 0], [5_000])
     assert np.isfinite(found).all()
     assert np.exp(found) == pytest.approx(np.array([1, FOREIGN]) / (0.5 + 0.5 * FOREIGN))
 
@@ -132,6 +132,22 @@ def test_a_fit_learns_how_many_follow_a_language_and_who() -> None:
         assert told[own].mean() == pytest.approx(follows[own].mean(), abs=0.08)
 
 
+def test_what_few_listeners_of_a_market_follow_is_not_kept() -> None:
+    begun = Languages.begin(2, 1, FOREIGN)
+    usual = float(np.log(0.8 + 0.2 * FOREIGN))
+    # 60 listeners of the first market follow the language, 19 of the second do not.
+    markets = np.repeat([0, 1], [60, 19])
+    times = np.where(markets == 0, 0.0, np.log(FOREIGN))[:, None] - usual
+    learned = begun.learn(times, markets)
+    assert learned.share[0, 0] > 0.95
+    assert learned.share[1, 0] == learned.share[2, 0] == pytest.approx(61 / 81)
+    one_more = np.append(markets, 1)
+    learned = begun.learn(np.vstack([times, times[-1:]]), one_more)
+    assert learned.share[1, 0] == pytest.approx(1 / 22, abs=1e-6)
+    few = begun.learn(times[-19:], markets[-19:])
+    np.testing.assert_array_equal(few.share, begun.share)
+
+
 def test_a_place_does_not_depend_on_who_else_is_folded() -> None:
     started, _, _, markets = world(50, 8, 4)
     m = len(SPOKEN)
@@ -153,3 +169,67 @@ def test_a_place_does_not_depend_on_who_else_is_folded() -> None:
     together = found(np.arange(50))
     np.testing.assert_array_equal(together[7:9], found(np.array([7, 8])))
     assert (together[:, 4] != 0).all()
+
+
+def test_places_hold_what_bayes_rule_says_of_weighed_and_known_starts_in_every_market() -> None:
+    rng = np.random.default_rng(6)
+    n, m, n_starts = 40, 40, 6
+    types, spoken = np.repeat([0, 1], m // 2), rng.integers(-1, 1, m)
+    weight = rng.dirichlet(np.ones(m), 4)
+    vectors = Vectors(np.zeros((m, 2)), np.zeros((m, 1), np.int64), np.zeros((m, 1)), 1, spoken, 1)
+    support = Support(vectors, np.array([0, m // 2, m]), weight, np.arange(m), 2.0)
+    items = np.stack([np.sort(rng.choice(m, n_starts, replace=False)) for _ in range(n)])
+    amounts, known = rng.choice([0.1, 1.0], items.shape), rng.random(items.shape)
+    started = sparse.csr_matrix(
+        (amounts.ravel(), items.ravel(), np.arange(0, n * n_starts + 1, n_starts)), shape=(n, m)
+    )
+    markets = rng.integers(-1, 3, n)
+    languages = Languages(rng.uniform(0.1, 0.9, (4, 1)), FOREIGN)
+    found = fold(
+        started, types, vectors, support, markets, known=known.ravel(), log_chance=np.log(weight),
+        languages=languages, steps=30,
+    )[:, -1]  # fmt: skip
+    for i in range(n):
+        share, left = languages.share[markets[i], 0], np.ones(m)
+        left[items[i]] -= known[i]
+        usual, told = share + (1 - share) * FOREIGN, []
+        for times in (1 / usual, FOREIGN / usual):
+            odds = weight[markets[i]] * np.where(spoken == 0, times, 1.0)
+            total = np.array([(odds * left)[types == kind].sum() for kind in (0, 1)])
+            told.append(float(amounts[i] @ np.log(odds[items[i]] / total[types[items[i]]])))
+        yes, no = share * np.exp(told[0]), (1 - share) * np.exp(told[1])
+        assert np.exp(found[i]) == pytest.approx((yes + no * FOREIGN) / (yes + no) / usual)
+
+
+def test_what_languages_do_takes_no_step_and_has_no_spread() -> None:
+    m = len(SPOKEN)
+    vectors = Vectors(
+        np.ones((m, 2)), np.zeros((m, 1), np.int64), np.full((m, 1), 0.5), 1, SPOKEN, 2
+    )
+    weight = np.random.default_rng(1).random((2, m))
+    support = Support(vectors, np.array([0, m]), weight, np.arange(m), 2.0)
+    assert (support.curvature[:, :, 3:] == 0).all()
+    assert (support.curvature[:, :, :, 3:] == 0).all()
+    assert (vectors.dense()[:, 3:].sum(axis=0) == [20, 20]).all()
+
+
+def test_moving_the_places_moves_no_odds_near_the_middle() -> None:
+    rng = np.random.default_rng(2)
+    m, ceiling = len(SPOKEN), 0.7
+    vectors = Vectors(
+        rng.standard_normal((m, 2)), rng.integers(0, 3, (m, 1)), np.full((m, 1), 0.5), 3,
+        np.full(m, -1), 0,
+    )  # fmt: skip
+    x = 0.005 * rng.standard_normal((50, 5)) + 0.01 * rng.standard_normal(5)
+
+    def log_odds(x: np.ndarray) -> np.ndarray:
+        wide = vectors.dense()
+        taste = log_acceptance(x[:, :2] @ wide[:, :2].T, ceiling)
+        return np.asarray(taste + x[:, 2:] @ wide[:, 2:].T)
+
+    before = log_odds(x)
+    moved = x.copy()
+    more = _centred(moved, vectors.flat(ceiling))
+    np.testing.assert_allclose(moved.mean(axis=0), 0, atol=1e-12)
+    assert np.abs(more).max() > 0.003
+    np.testing.assert_allclose(log_odds(moved) + more, before, atol=3e-4)

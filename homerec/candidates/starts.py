@@ -429,7 +429,7 @@ class StartsSource(CandidateSource):
         for member, vectors in zip(self.members_, self._vectors(), strict=True):
             wide, weight = vectors.dense(), member.support_weight[-1]
             wide[:, : vectors.factors.shape[1]] /= np.square(1.0 + np.exp(-self._chooser.ceiling))
-            wide[:, vectors.width - vectors.n_languages :] = 0.0
+            wide[:, vectors.n_stepped :] = 0.0
             means = []
             for low, high in pairwise(self._chooser.bounds):
                 at = self._chooser.items[low:high]

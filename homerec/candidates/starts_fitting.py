@@ -124,7 +124,6 @@ def fit_items(
     bias = np.zeros(m)
     x = np.zeros((started.shape[0], k + len(attributes)))
     languages = Languages.begin(len(chance) - 1, len(attributes.languages), foreign)
-    first = k + len(attributes.tags)
     ridge = shares.T @ shares + _RIDGE * np.eye(shares.shape[1])
     prior = np.array([_BIAS_PRECISION, *[precision] * k])
     for number in range(iterations):
@@ -161,8 +160,9 @@ def fit_items(
         bias += step[:, 0]
         factors += step[:, 1:]
         of_attributes[:] = np.linalg.solve(ridge, shares.T @ factors)
-        bias += _centred(x[:, :first], vectors.flat(chosen.ceiling)[:, :first])
-        languages = languages.learn(x[:, first:], markets)
+        stepped = vectors.n_stepped
+        bias += _centred(x[:, :stepped], vectors.flat(chosen.ceiling)[:, :stepped])
+        languages = languages.learn(x[:, stepped:], markets)
         logger.debug("starts: iteration %d of %d", number + 1, iterations)
     places = np.empty_like(x)
     places[order] = x
@@ -204,7 +204,7 @@ def _spread(amount: Doubles, support: Support, markets: Integers) -> Doubles:
     """
     diagonal = np.einsum("mtii->mti", support.curvature)
     out: Doubles = 1.0 / (1.0 + np.einsum("nt,nti->ni", amount, diagonal[markets]))
-    out[:, support.vectors.width - support.vectors.n_languages :] = 0.0
+    out[:, support.vectors.n_stepped :] = 0.0
     return out
 
 

@@ -54,6 +54,11 @@ class Vectors:
         """Coordinates of a listener: factors, attributes, and what languages do."""
         return int(self.factors.shape[1]) + self.n_attributes + self.n_languages
 
+    @property
+    def n_stepped(self) -> int:
+        """Coordinates that steps find: all but what languages do, which come last."""
+        return self.width - self.n_languages
+
     def take(self, at: Integers) -> "Vectors":
         """Return the vectors at positions."""
         return replace(
@@ -72,7 +77,7 @@ class Vectors:
         row = np.repeat(np.arange(len(out)), self.attribute.shape[1])
         np.add.at(out, (row, k + self.attribute.ravel()), self.strength.ravel())
         spoken = np.flatnonzero(self.language >= 0)
-        out[spoken, k + self.n_attributes + self.language[spoken]] = 1.0
+        out[spoken, self.n_stepped + self.language[spoken]] = 1.0
         return out
 
     def flat(self, ceiling: float) -> Doubles:
@@ -115,7 +120,7 @@ class Support:
         not found by steps, so it has none.
         """
         wide = self.vectors.flat(self.ceiling)
-        wide[:, self.vectors.width - self.vectors.n_languages :] = 0.0
+        wide[:, self.vectors.n_stepped :] = 0.0
         n_types, width = len(self.bounds) - 1, wide.shape[1]
         out = np.zeros((len(self.weight), n_types, width, width))
         for kind in range(n_types):

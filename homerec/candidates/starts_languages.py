@@ -20,8 +20,8 @@ Integers = npt.NDArray[np.int64]
 
 #: Of expectation maximisation, between two steps of the listeners' places.
 _STEPS: Final = 10
-#: Fewer than so many listeners tell no share.
-_LISTENERS: Final = 20
+#: What fewer listeners than that tell is not kept in an artifact.
+LEAST_LISTENERS: Final = 20
 #: Nobody follows a language with a smaller probability, or a larger one than 1 less it.
 _SURE: Final = 1e-9
 
@@ -85,11 +85,11 @@ class Languages:
         followed = np.clip(self.followed(times, markets), _SURE, 1.0 - _SURE)
         told = special.logit(followed) - special.logit(self.share[markets])
         share = self.share.copy()
-        everywhere = _share(share[-1], told)
-        for market in range(len(share)):
+        share[-1] = _share(share[-1], told)
+        for market in range(len(share) - 1):
             own = told[markets == market]
-            few = market == len(share) - 1 or len(own) < _LISTENERS
-            share[market] = everywhere if few else _share(share[market], own)
+            many = len(own) >= LEAST_LISTENERS
+            share[market] = _share(share[market], own) if many else share[-1]
         return replace(self, share=share)
 
 
@@ -98,7 +98,7 @@ def _share(share: Doubles, told: Doubles) -> Doubles:
 
     That is the log of how much likelier what they started is if they follow it.
     """
-    if len(told) < _LISTENERS:
+    if len(told) < LEAST_LISTENERS:
         return share
     for _ in range(_STEPS):
         followed = special.expit(special.logit(share) + told)

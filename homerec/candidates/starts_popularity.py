@@ -18,6 +18,7 @@ from scipy import sparse, special
 from homerec.candidates.starts_acceptance import MOST_VARIANCE, log_acceptance, moderated
 from homerec.candidates.starts_evidence import by_market
 from homerec.candidates.starts_folding import Doubles, Integers, Vectors
+from homerec.candidates.starts_languages import LEAST_LISTENERS
 from homerec.features.tables import Catalog, Rows, ages
 
 #: Days whose starts correct the long run, and those that show a trend.
@@ -38,8 +39,6 @@ _TRENDS: Final = np.linspace(-2.0, 2.0, 81)
 _MIN_AGE_DAYS: Final = 2.0
 #: Starts by listeners as the prior has them, that who chooses is made of besides.
 _AS_PRIOR: Final = 50.0
-#: With fewer who start something of a type, it is made of those alone.
-_LISTENERS: Final = 20
 #: Listeners at a time.
 _BLOCK: Final = 512
 
@@ -298,13 +297,13 @@ def measure(
             due[market] += odds[markets[rows] == market].sum(axis=0)
     due[-1] = due[:-1].sum(axis=0)
     # Some starts as the prior has them: the places of a few listeners are nobody else's business.
-    few = listeners < _LISTENERS
+    few = listeners < LEAST_LISTENERS
     mass[few], starts[few], places[few], squares[few] = 0.0, 0.0, 0.0, 0.0
     each_mass = np.divide(mass, starts, out=np.ones(n_types), where=starts > 0)
     total = each_mass * (starts + _AS_PRIOR)
     mean = places / total[:, None]
     # What languages do is none in the mean.
-    prior = np.diag(np.arange(width) < width - vectors.n_languages).astype(np.float64)
+    prior = np.diag(np.arange(width) < vectors.n_stepped).astype(np.float64)
     squares += _AS_PRIOR * each_mass[:, None, None] * prior
     covariance = squares / total[:, None, None] - mean[:, :, None] * mean[:, None, :]
     log_mass = np.log(each_mass)

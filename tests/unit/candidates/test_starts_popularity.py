@@ -243,3 +243,16 @@ def test_who_chooses_is_measured_so_that_a_chance_gives_the_starts_it_had() -> N
     # All have the same chance in truth, but the one that half of them knew.
     np.testing.assert_allclose(chance[fresh], 1 / N_ITEMS, rtol=0.2)
     assert chance[2] < 0.75 / N_ITEMS
+
+
+def test_what_languages_do_has_no_part_in_the_prior_of_who_chooses() -> None:
+    vectors = Vectors(
+        np.zeros((N_ITEMS, 1)), np.zeros((N_ITEMS, 1), np.int64), np.zeros((N_ITEMS, 1)), 1,
+        np.zeros(N_ITEMS, np.int64), 1,
+    )  # fmt: skip
+    started = sparse.csr_matrix(np.eye(N_ITEMS))
+    found = measure(
+        started, started, ONE_TYPE, np.zeros(N_ITEMS, np.int64), np.zeros((N_ITEMS, 3)), vectors,
+        np.full((2, N_ITEMS), 1 / N_ITEMS), np.zeros(N_ITEMS), CEILING,
+    )  # fmt: skip
+    np.testing.assert_array_equal(found.choosing.covariance[0], np.diag([1.0, 1.0, 0.0]))

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from homerec.bench.quality.contenders import as_read
 from homerec.bench.report import say
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import find
@@ -28,7 +29,7 @@ from homerec.registry.loading import load_fitted, open_registry
 from homerec.sampling import uniform
 from homerec.settings import Settings
 from homerec.training.challenge import contender, read_challenge
-from homerec.training.evaluation import evaluate
+from homerec.training.evaluation import Contender, evaluate
 from homerec.training.fitting import SnapshotView
 from homerec.training.labels import read_labels
 
@@ -120,17 +121,12 @@ def _judge(settings: Settings, model: FittedModel, as_of: date) -> Arrays:
     spec = model.spec
     info = ensure_snapshot(settings, as_of, writer="training")
     view, labels = SnapshotView(settings, info), read_labels(settings, spec, info)
-    results = evaluate(
-        {
-            "model": contender(model),
-            "baseline": lambda shard, rows: baseline_pairs(spec, shard, rows),
-        },
-        spec,
-        info,
-        view.catalog,
-        labels,
-        settings.shard_listeners,
-    )
+    who: dict[str, Contender] = {
+        "model": contender(model),
+        "baseline": lambda shard, rows: baseline_pairs(spec, shard, rows),
+    }
+    who = as_read(who, settings, view.catalog, as_of)
+    results = evaluate(who, spec, info, view.catalog, labels, settings.shard_listeners)
     found: Arrays = {f"{r.name}/ndcg": r.metrics["ndcg"] for r in results}
     found["plays"] = results[0].segments["plays"].astype(np.str_)
     return found

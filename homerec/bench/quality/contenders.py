@@ -1,6 +1,8 @@
 """Who ranks in the quality benchmark beside the model and its baseline."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +11,8 @@ import pyarrow.parquet as pq
 from homerec.candidates.base import CandidateSource
 from homerec.columns import ANY_DAYPART, DAYPARTS
 from homerec.features.assembly import Pairs
-from homerec.features.tables import Floats, Rows, Shard, find
+from homerec.features.tables import Catalog, Floats, Rows, Shard, find
+from homerec.home.rules import RuleContext, read_blocked
 from homerec.lake import Lake
 from homerec.models.fitted import FittedModel
 from homerec.models.spec import ModelSpec
@@ -120,6 +123,38 @@ class Oracle:
         at = {text: number for number, text in enumerate(ids)}
         keys = shard.catalog.items[items]
         return np.array([at[self.ids.item[int(key)]] for key in keys], np.int64)
+
+
+def as_read(
+    contenders: Mapping[str, Contender], settings: Settings, catalog: Catalog, as_of: date
+) -> dict[str, Contender]:
+    """Let contenders rank what a Home shows when it is read: nothing that was taken down since.
+
+    A take-down never waits for a night (``sql/serving/10_home.sql``): the cards below move up. A
+    demo world takes items down on the first judged day, for that whole day and ever after. No
+    contender can know of that, and none would show them.
+
+    Parameters
+    ----------
+    contenders : mapping of str to callable
+    settings : Settings
+        The deployment, whose lake reaches beyond that day.
+    catalog : Catalog
+    as_of : date
+        First judged day.
+    """
+    blocked = read_blocked(settings, as_of + timedelta(days=1))
+    shown = RuleContext(catalog, as_of, blocked, fresh_shows=np.zeros(0, np.int64))
+
+    def reading(contender: Contender) -> Contender:
+        def ranked(shard: Shard, rows: Rows) -> tuple[Pairs, Floats]:
+            pairs, scores = contender(shard, rows)
+            kept = shown.allowed_for(shard.markets[pairs.listener], pairs.item)
+            return pairs.take(kept), scores[kept]
+
+        return ranked
+
+    return {name: reading(contender) for name, contender in contenders.items()}
 
 
 def by_pair_column(spec: ModelSpec, column: str, sign: float = 1.0) -> Contender:

@@ -15,6 +15,7 @@ from homerec.bench.quality.cold import judge_cold
 from homerec.bench.quality.contenders import (
     Oracle,
     TextIds,
+    as_read,
     by_pair_column,
     by_source,
     in_random_order,
@@ -54,7 +55,8 @@ _ALL: Final = 10_000
 _FIRST_DAY: Final = date(2026, 1, 1)
 #: Folders of the package whose code makes the figures.
 _CODE: Final = (
-    *("world", "ingest", "features", "candidates", "ranking", "models", "training", "registry"),
+    *("world", "ingest", "features", "candidates", "ranking", "models", "registry", "training"),
+    "home",
 )
 _OWN_CODE: Final = ("demo_seed.py", "contenders.py", "cold.py")
 
@@ -257,6 +259,7 @@ def judge_model(
     size = settings.shard_listeners
 
     def judged(who: dict[str, Contender], spec: ModelSpec, beyond: bool) -> list[Result]:
+        who = as_read(who, settings, view.catalog, as_of)
         return evaluate(who, spec, info, view.catalog, labels, size, beyond=beyond)
 
     oracle = None if foresight is None else Oracle(foresight, spec, TextIds.read(settings))

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from homerec.bench.quality.command import Options
-from homerec.bench.quality.contenders import Oracle, TextIds, by_source
+from homerec.bench.quality.contenders import Oracle, TextIds, as_read, by_source
 from homerec.bench.quality.demo_seed import code_checksums, deployment, foreseen, last_day
 from homerec.bench.report import conditions, say, table
 from homerec.candidates.base import FitData
@@ -23,6 +23,7 @@ from homerec.errors import SettingsError
 from homerec.features.assembly import Pairs
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import Floats, Rows, Shard, find
+from homerec.home.rules import SPARE
 from homerec.lake import checksum_text, read_json, write_json
 from homerec.models import get_model
 from homerec.models.fitted import list_numbers, rank
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 #: Folders whose code makes a world and what is known of it, and those that models are made of.
 _OF_WORLDS: Final = ("world", "ingest", "features")
-_OF_MODELS: Final = ("candidates", "ranking", "models", "training")
+_OF_MODELS: Final = ("candidates", "ranking", "models", "training", "home")
 #: Files of this folder that say how a list is judged.
 _OF_MEASURE: Final = ("tuning.py", "contenders.py", "demo_seed.py")
 
@@ -167,15 +168,21 @@ def _truths(settings: Settings, spec: ModelSpec, seed: int, listeners: int) -> l
 def _judge(
     settings: Settings, truths: list[Truth], spec: ModelSpec, source: str | None, as_of: date
 ) -> float:
-    plan = Plan.of(spec, as_of)
+    judged = _contender(settings, spec, source, Plan.of(spec, as_of))
+    catalog = truths[0].shard.catalog
+    return expected_share(as_read({"": judged}, settings, catalog, as_of)[""], spec, truths)
+
+
+def _contender(settings: Settings, spec: ModelSpec, source: str | None, plan: Plan) -> Contender:
+    """Train both stages, or fit one source."""
     if source is None:
         model, _ = fit_model(settings, spec, plan, logger.debug)
-        return expected_share(contender(model), spec, truths)
+        return contender(model)
     view = SnapshotView(settings, ensure_snapshot(settings, plan.gate_date, writer="training"))
     data = FitData(view.catalog, view.shards, spec.item_types, settings.seed, settings.n_threads)
     wanted = next(one for one in spec.sources if one.name == source)
-    fitted = wanted.build().fit(data)
-    return expected_share(by_source(spec, fitted, spec.metric_k), spec, truths)
+    # A few more than a list has: below those that were taken down others move up.
+    return by_source(spec, wanted.build().fit(data), spec.metric_k + SPARE)
 
 
 def _check_source(name: str, tried: Sequence[Configuration]) -> None:

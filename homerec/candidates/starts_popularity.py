@@ -226,7 +226,8 @@ def chances(
     Returns
     -------
     float64 (n_markets + 1, m)
-        Rows sum to 1 within a type; the last one is over all markets.
+        Rows sum to 1 within a type; the last one is over all markets, and is what a market has of
+        whose listeners fewer than 20 started the type: what few started is nobody else's business.
     """
     counts = by_market(started, markets, n_markets)
     out = np.zeros((n_markets + 1, len(types)))
@@ -235,9 +236,18 @@ def chances(
         everywhere = counts[:, own].sum(axis=0) + 0.5
         share = everywhere / everywhere.sum()
         here = counts[:, own] + _EVERYWHERE * own.sum() * share
-        out[:-1, own] = here / here.sum(axis=1, keepdims=True)
+        many = _listeners(started[:, own].getnnz(axis=1), markets, n_markets) >= LEAST_LISTENERS
+        local = here / here.sum(axis=1, keepdims=True)
+        out[:-1, own] = np.where(many[:, None], local, share)
         out[-1, own] = share
     return out
+
+
+def _listeners(
+    amount: npt.NDArray[np.floating | np.integer], markets: Integers, n_markets: int
+) -> Integers:
+    """Count the listeners of each market with any, int64 (n_markets,)."""
+    return np.bincount(markets[amount > 0], minlength=n_markets)
 
 
 def measure(
@@ -273,7 +283,8 @@ def measure(
     wide, k = vectors.dense(), vectors.factors.shape[1]
     bounds = np.searchsorted(types, np.arange(int(types.max()) + 1))
     due, n_types, width = np.zeros_like(log_chance), len(bounds), wide.shape[1]
-    mass, starts, listeners = np.zeros(n_types), np.zeros(n_types), np.zeros(n_types)
+    mass, starts = np.zeros(n_types), np.zeros(n_types)
+    listeners = np.zeros((len(log_chance), n_types), dtype=np.int64)
     places, squares = np.zeros((n_types, width)), np.zeros((n_types, width, width))
     for start in range(0, started.shape[0], _BLOCK):
         rows = slice(start, start + _BLOCK)
@@ -290,14 +301,18 @@ def measure(
         odds *= each[:, types]
         mass += each.sum(axis=0)
         starts += amount.sum(axis=0)
-        listeners += (amount > 0).sum(axis=0)
+        for kind in range(n_types):
+            listeners[:, kind] += _listeners(amount[:, kind], markets[rows], len(log_chance))
         places += each.T @ place
         squares += np.einsum("nt,ni,nj->tij", each, place, place, optimize=True)
         for market in np.unique(markets[rows]):
             due[market] += odds[markets[rows] == market].sum(axis=0)
     due[-1] = due[:-1].sum(axis=0)
-    # Some starts as the prior has them: the places of a few listeners are nobody else's business.
-    few = listeners < LEAST_LISTENERS
+    listeners[-1] = listeners[:-1].sum(axis=0)
+    # What few listeners are due, and where they are, is nobody else's business: their market counts
+    # as one without a start, and some starts are added as the prior has them.
+    due[listeners[:, types] < LEAST_LISTENERS] = 0.0
+    few = listeners[-1] < LEAST_LISTENERS
     mass[few], starts[few], places[few], squares[few] = 0.0, 0.0, 0.0, 0.0
     each_mass = np.divide(mass, starts, out=np.ones(n_types), where=starts > 0)
     total = each_mass * (starts + _AS_PRIOR)

@@ -13,6 +13,7 @@ from homerec.candidates.starts_popularity import (
     Choosing,
     Popularity,
     Window,
+    chances,
     measure,
     trends,
     window,
@@ -198,6 +199,44 @@ def test_who_chooses_is_never_told_by_a_few() -> None:
     recent[:200, 3] = True
     many = measured(recent, recent, x).choosing
     assert many.mean[0] == pytest.approx([0.56, -0.96], abs=0.01)
+
+
+@pytest.mark.parametrize(("n", "told"), [(1, False), (19, False), (20, True)])
+def test_what_a_market_of_few_listeners_started_is_not_kept(n: int, told: bool) -> None:
+    # Market 0 has many listeners, market 1 has n, who start nothing but item 3.
+    markets = np.concatenate([np.zeros(100, np.int64), np.ones(n, np.int64)])
+    starts = np.zeros((100 + n, N_ITEMS))
+    starts[np.arange(100), np.arange(100) % 2] = 1.0
+    starts[100:, 3] = 1.0
+    started = sparse.csr_matrix(starts)
+    chance = chances(started, ONE_TYPE, markets, 2)
+    assert (chance[1, 3] > 0.5) == told
+    assert np.array_equal(chance[1], chance[-1]) != told
+    assert chance[0, 0] > 0.4
+    vectors = Vectors(
+        np.zeros((N_ITEMS, 1)), np.zeros((N_ITEMS, 1), np.int64), np.zeros((N_ITEMS, 1)), 1,
+        np.full(N_ITEMS, -1), 0,
+    )  # fmt: skip
+    found = measure(
+        started, started, ONE_TYPE, markets, np.zeros((100 + n, 2)), vectors, chance,
+        np.zeros(N_ITEMS), CEILING,
+    )  # fmt: skip
+    assert (found.due[1] > 0).any() == told
+    assert (found.due[0] > 0).any()
+    # For all markets together they count.
+    np.testing.assert_allclose(found.due[-1].sum(), 100 + n)
+
+
+def test_few_of_one_type_are_few_whatever_else_they_started() -> None:
+    # Everybody starts items of type 0; of type 1, three listeners of market 1 do.
+    types = np.repeat([0, 1], 4)
+    starts = np.zeros((60, N_ITEMS))
+    starts[np.arange(60), np.arange(60) % 4] = 1.0
+    starts[:30, 4], starts[30:33, 7] = 1.0, 1.0
+    chance = chances(sparse.csr_matrix(starts), types, np.repeat([0, 1], 30), 2)
+    assert not np.array_equal(chance[1, :4], chance[-1, :4])
+    np.testing.assert_array_equal(chance[1, 4:], chance[-1, 4:])
+    assert chance[0, 4] > chance[-1, 4]
 
 
 def test_what_an_item_that_nobody_knows_would_get_is_told_by_who_chooses() -> None:

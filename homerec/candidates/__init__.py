@@ -1,1 +1,1 @@
-"""Stage 1: candidate sources, one file each, and their union."""
+"""Stage 1: candidate sources, one file or package each, and their union."""

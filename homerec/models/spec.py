@@ -18,7 +18,7 @@ from homerec.candidates.co_listening import CoListeningSource
 from homerec.candidates.ease import EaseSource
 from homerec.candidates.familiar import FamiliarSource
 from homerec.candidates.popular import PopularSource
-from homerec.candidates.starts import StartsSource
+from homerec.candidates.starts.source import StartsSource
 from homerec.columns import ITEM_TYPES
 from homerec.errors import SettingsError
 from homerec.features.tables import Rows, Shard

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from homerec.candidates.starts_folding import Vectors
-from homerec.candidates.starts_popularity import (
+from homerec.candidates.starts.popularity import (
     Choosing,
     Popularity,
     Window,
@@ -18,6 +17,7 @@ from homerec.candidates.starts_popularity import (
     trends,
     window,
 )
+from homerec.candidates.starts.vectors import Vectors
 
 N_ITEMS, N_LISTENERS, SHOWN = 8, 4_000, np.arange(8)
 ONE_TYPE = np.zeros(N_ITEMS, np.int64)

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from homerec.candidates.starts_acceptance import log_acceptance, moderated_log
-from homerec.candidates.starts_attributes import Attributes
-from homerec.candidates.starts_evidence import Evidence
-from homerec.candidates.starts_fitting import (
-    Chooser,
+from homerec.candidates.starts.acceptance import log_acceptance, moderated_log
+from homerec.candidates.starts.attributes import Attributes
+from homerec.candidates.starts.evidence import Evidence
+from homerec.candidates.starts.fitting import (
     _choices,
     _expected,
     _seen,
@@ -19,8 +18,9 @@ from homerec.candidates.starts_fitting import (
     _unexpected,
     fit_items,
 )
-from homerec.candidates.starts_folding import Support, Vectors
-from homerec.candidates.starts_popularity import chances
+from homerec.candidates.starts.popularity import chances
+from homerec.candidates.starts.support import Chooser, Support
+from homerec.candidates.starts.vectors import Vectors
 
 N, M, K, N_ATTRIBUTES = 40, 12, 3, 2
 WIDTH = K + N_ATTRIBUTES

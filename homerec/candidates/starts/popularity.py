@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse, special
 
-from homerec.candidates.starts_acceptance import MOST_VARIANCE, log_acceptance, moderated
-from homerec.candidates.starts_evidence import by_market
-from homerec.candidates.starts_folding import Doubles, Integers, Vectors
-from homerec.candidates.starts_languages import LEAST_LISTENERS
+from homerec.candidates.starts.acceptance import MOST_VARIANCE, log_acceptance, moderated
+from homerec.candidates.starts.evidence import by_market
+from homerec.candidates.starts.languages import LEAST_LISTENERS
+from homerec.candidates.starts.vectors import Doubles, Integers, Vectors
 from homerec.features.tables import Catalog, Rows, ages
 
 #: Days whose starts correct the long run, and those that show a trend.
@@ -271,7 +271,7 @@ def measure(
         Ascending from 0, without gaps.
     markets : int64 (n,)
     x : float64 (n, width)
-        Places of the listeners, as :func:`homerec.candidates.starts_folding.fold` finds them.
+        Places of the listeners, as :func:`homerec.candidates.starts.folding.fold` finds them.
     vectors : Vectors
         Of the m items.
     chance : float64 (n_markets + 1, m)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from homerec.candidates.starts_novelty import Novelty
+from homerec.candidates.starts.novelty import Novelty
 
 DAYS, N_OLD = 60, 1_500
 BOOST, FADES, SHAPE = 3.0, 8.0, 2.0

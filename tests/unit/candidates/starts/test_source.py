@@ -10,17 +10,14 @@ import numpy as np
 import pytest
 from scipy import optimize, sparse
 
-from homerec.candidates import starts_prepared
 from homerec.candidates.base import Query
-from homerec.candidates.starts_attributes import Attributes
-from homerec.candidates.starts_fitting import Chooser
-from homerec.candidates.starts_folding import (
-    Support,
-    Vectors,
-    _shared_out,
-    fold,
-)
-from homerec.candidates.starts_languages import Languages
+from homerec.candidates.starts import prepared
+from homerec.candidates.starts.attributes import Attributes
+from homerec.candidates.starts.folding import _shared_out, fold
+from homerec.candidates.starts.languages import Languages
+from homerec.candidates.starts.learned import Learned
+from homerec.candidates.starts.support import Chooser, Support
+from homerec.candidates.starts.vectors import Vectors
 from homerec.errors import OutdatedArtifactError
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import Shard, find, load_catalog, load_shard
@@ -241,7 +238,7 @@ def spoken_source(foreign: float, language_only: bool = False) -> Any:
 
 def test_what_is_saved_knows_who_follows_which_language(spoken: Shard, tmp_path: Path) -> None:
     source = spoken_source(0.1).fit(fit_data(spoken.catalog, spoken))
-    share = source.members_[0].languages.share
+    share = source.learned_.members[0].languages.share
     assert ((share > 0.4) & (share < 0.75)).all()
     source.save(tmp_path)
     again = spoken_source(0.1).load(tmp_path)
@@ -267,7 +264,7 @@ def test_languages_are_looked_up_by_name_and_explain_no_card(spoken: Shard) -> N
     source = spoken_source(0.25)
     source.parameters["members"] = 1
     source.fit(fit_data(catalog, spoken))
-    assert (source._apart()[:, -2:] == 0).all()
+    assert (source.learned_.apart()[:, -2:] == 0).all()
 
 
 def scores(source: Any, shard: Shard, key: int) -> dict[int, float]:
@@ -323,47 +320,66 @@ def test_what_taste_can_do_is_bounded_and_what_tags_do_is_not(shard: Shard) -> N
         query = Query(shard, rows, ("show",))
         listener, show = (part.ravel() for part in np.meshgrid(rows, query.items))
         column = np.searchsorted(query.items, show)
-        present = source._present(query)[shard.markets[listener], column]
-        return float((source.prepare(query).score(listener, show) - present).max())
+        present = source.learned_.present(shard.catalog, query.items)
+        taste = source.prepare(query).score(listener, show)
+        taste -= present[shard.markets[listener], column]
+        return float(taste.max())
 
     assert most(60.0, 0.0) > 0.6
     assert 0 < most(0.5, 0.0) < 0.5
     assert most(0.5, 3.0) > 0.6
 
 
-def test_an_item_of_tonight_is_as_likely_as_new_ones_were_not_as_its_lack_of_starts(
-    shard: Shard,
-) -> None:
+@pytest.fixture(scope="module")
+def learned(shard: Shard) -> Learned:
     source: Any = make_source("starts").fit(fit_data(shard.catalog, shard))
+    return source.learned_
+
+
+def fresh_at_present(learned: Learned, shard: Shard) -> np.ndarray:
+    """Log of the chance of the new show in each market."""
     shows = shard.catalog.of_type("show")
-    fresh = int(np.flatnonzero(shard.catalog.items[shows] == 26)[0])
-    own = source._novelty["show"]
-    before = source._present(Query(shard, np.zeros(0, np.int64), ("show",)))[:, fresh]
-    source._novelty = {"show": replace(own, rate=2 * own.rate)}
-    after = source._present(Query(shard, np.zeros(0, np.int64), ("show",)))[:, fresh]
+    at = int(np.flatnonzero(shard.catalog.items[shows] == 26)[0])
+    return learned.present(shard.catalog, shows)[:, at]
+
+
+def test_an_item_of_tonight_is_as_likely_as_new_ones_were_not_as_its_lack_of_starts(
+    learned: Learned, shard: Shard
+) -> None:
+    own = learned.novelty["show"]
+    before = fresh_at_present(learned, shard)
+    twice = replace(learned, novelty={"show": replace(own, rate=2 * own.rate)})
+    after = fresh_at_present(twice, shard)
     # What new items do decides, for it has had a few days and no start: less than twice as much.
     assert (after > before + 0.02).all()
     assert (after < before + np.log(2)).all()
 
 
-def test_an_item_without_a_fit_is_put_on_the_scale_of_those_with_one(shard: Shard) -> None:
-    source: Any = make_source("starts").fit(fit_data(shard.catalog, shard))
-    query = Query(shard, np.zeros(0, np.int64), ("show",))
-    at = int(np.flatnonzero(shard.catalog.items[query.items] == 26)[0])
-    before, measured = source._present(query)[:, at], source._log_share
-    source._log_share = lambda catalog, items, kind: measured(catalog, items, kind) + 0.7
+def test_an_item_without_a_fit_is_put_on_the_scale_of_those_with_one(
+    learned: Learned, shard: Shard
+) -> None:
+    def liked(by: float) -> Learned:
+        members = []
+        for member in learned.members:
+            choosing = replace(
+                member.popularity.choosing, log_mass=member.popularity.choosing.log_mass + by
+            )
+            members.append(
+                replace(member, popularity=replace(member.popularity, choosing=choosing))
+            )
+        return replace(learned, members=tuple(members))
+
+    before, after = (fresh_at_present(one, shard) for one in (learned, liked(0.7)))
     # Who chooses likes it twice as much: so its chance is half of what its starts are.
-    np.testing.assert_allclose(before - source._present(query)[:, at], 0.7, rtol=1e-3)
+    np.testing.assert_allclose(before - after, 0.7, rtol=1e-3)
 
 
-def test_a_short_history_is_not_taken_for_days_without_starts(shard: Shard) -> None:
-    source: Any = make_source("starts").fit(fit_data(shard.catalog, shard))
-    query = Query(shard, np.zeros(0, np.int64), ("show",))
-    at = int(np.flatnonzero(shard.catalog.items[query.items] == 26)[0])
-    before = source._present(query)[:, at]
-    source._began = DAY - timedelta(days=28)
+def test_a_short_history_is_not_taken_for_days_without_starts(
+    learned: Learned, shard: Shard
+) -> None:
+    short = replace(learned, began=DAY - timedelta(days=28))
     # Fewer starts a day would have missed the item: that nobody started it would say less.
-    assert (source._present(query)[:, at] > before + 0.01).all()
+    assert (fresh_at_present(short, shard) > fresh_at_present(learned, shard) + 0.01).all()
 
 
 def test_blocks_of_scores_are_the_scores_of_pairs(
@@ -379,7 +395,7 @@ def test_blocks_of_scores_are_the_scores_of_pairs(
     def kept(query: Query, items: Any, k: int, block: Any, exact: Any) -> None:
         blocks.append(block(rows))
 
-    monkeypatch.setattr(starts_prepared, "top_k", kept)
+    monkeypatch.setattr(prepared, "top_k", kept)
     ready.top(5)
     listener, show = (part.ravel() for part in np.meshgrid(rows, query.items, indexing="ij"))
     np.testing.assert_allclose(blocks[0].ravel(), ready.score(listener, show), atol=1e-4)
@@ -417,9 +433,10 @@ def test_the_fit_does_not_depend_on_shards(shard: Shard, tmp_path: Path) -> None
     assert_same_members(whole, pieces)
 
 
-def assert_same_members(left: Any, right: Any) -> None:
-    assert len(left.members_) == len(right.members_) > 1
-    for one, other in zip(left.members_, right.members_, strict=True):
+def assert_same_members(first: Any, second: Any) -> None:
+    left, right = first.learned_, second.learned_
+    assert len(left.members) == len(right.members) > 1
+    for one, other in zip(left.members, right.members, strict=True):
         np.testing.assert_array_equal(one.factors, other.factors)
         np.testing.assert_array_equal(one.popularity.log_chance, other.popularity.log_chance)
         np.testing.assert_array_equal(one.popularity.due, other.popularity.due)
@@ -430,10 +447,8 @@ def assert_same_members(left: Any, right: Any) -> None:
             strict=True,
         ):
             np.testing.assert_array_equal(mine, yours)
-    assert json.dumps(left._novelty["show"].to_json()) == json.dumps(
-        right._novelty["show"].to_json()
-    )
-    assert left._began == right._began
+    assert json.dumps(left.novelty["show"].to_json()) == json.dumps(right.novelty["show"].to_json())
+    assert left.began == right.began
 
 
 def test_the_fit_does_not_depend_on_threads(shard: Shard) -> None:
@@ -453,15 +468,21 @@ def test_a_file_of_an_older_homerec_says_so(shard: Shard, tmp_path: Path) -> Non
         make_source("starts").load(tmp_path)
 
 
+def test_a_type_that_the_fit_was_not_made_to_show_is_named(learned: Learned, shard: Shard) -> None:
+    artists = shard.catalog.of_type("artist")
+    with pytest.raises(OutdatedArtifactError, match=r"to show show, not artist\. Train"):
+        learned.present(shard.catalog, artists)
+
+
 def test_members_differ_and_a_score_is_their_mean_taste(shard: Shard) -> None:
     source: Any = make_source("starts")
     # So high that nothing is bounded: what is averaged is taste, before the bound.
     source.parameters["ceiling"] = 60.0
     source.fit(fit_data(shard.catalog, shard))
-    everybody, members = scores(source, shard, 1), source.members_
+    everybody, learned = scores(source, shard, 1), source.learned_
     alone = []
-    for member in members:
-        source.members_ = (member,)
+    for member in learned.members:
+        source.learned_ = replace(learned, members=(member,))
         alone.append(scores(source, shard, 1))
     assert alone[0] != alone[1]
     mean = {show: float(np.mean([found[show] for found in alone])) for show in everybody}

@@ -4,132 +4,21 @@ Every listener is computed alone and in one order of operations, so the answer i
 last bit whoever else is asked for, and in whatever shard.
 """
 
-from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from homerec.candidates.starts_languages import Languages, heed
+from homerec.candidates.starts.languages import Languages, heed
+from homerec.candidates.starts.support import Support
+from homerec.candidates.starts.vectors import Doubles, Integers, Vectors
 from homerec.compiling import compiled, compiled_adding_freely, entry_point
-
-Doubles = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 #: A step is cut to this length, in standard deviations of the prior.
 _LONGEST: Final = 1.5
 #: Chances of less than exp of it, of the largest, count as that.
 _LEAST: Final = -700.0
-
-
-@dataclass(frozen=True)
-class Vectors:
-    """Items as the kernel reads them: learned factors, few fixed attributes, a language.
-
-    Attributes
-    ----------
-    factors : float64 (m, k)
-    attribute : int64 (m, r)
-        Numbers of an item's attributes (tags), padded with 0.
-    strength : float64 (m, r)
-        Their values; 0 for padding.
-    n_attributes : int
-    language : int64 (m,)
-        Number of an item's language; -1 for one without.
-    n_languages : int
-    """
-
-    factors: Doubles
-    attribute: Integers
-    strength: Doubles
-    n_attributes: int
-    language: Integers
-    n_languages: int
-
-    @property
-    def width(self) -> int:
-        """Coordinates of a listener: factors, attributes, and what languages do."""
-        return int(self.factors.shape[1]) + self.n_attributes + self.n_languages
-
-    @property
-    def n_stepped(self) -> int:
-        """Coordinates that steps find: all but what languages do, which come last."""
-        return self.width - self.n_languages
-
-    def take(self, at: Integers) -> "Vectors":
-        """Return the vectors at positions."""
-        return replace(
-            self,
-            factors=self.factors[at],
-            attribute=self.attribute[at],
-            strength=self.strength[at],
-            language=self.language[at],
-        )
-
-    def dense(self) -> Doubles:
-        """Full vectors, float64 (m, width)."""
-        k = self.factors.shape[1]
-        out = np.zeros((len(self.factors), self.width))
-        out[:, :k] = self.factors
-        row = np.repeat(np.arange(len(out)), self.attribute.shape[1])
-        np.add.at(out, (row, k + self.attribute.ravel()), self.strength.ravel())
-        spoken = np.flatnonzero(self.language >= 0)
-        out[spoken, self.n_stepped + self.language[spoken]] = 1.0
-        return out
-
-    def flat(self, ceiling: float) -> Doubles:
-        """Full vectors at no taste, where the bound takes something already."""
-        out = self.dense()
-        out[:, : self.factors.shape[1]] /= 1.0 + np.exp(-ceiling)
-        return out
-
-
-@dataclass(frozen=True)
-class Support:
-    """Items that stand for all others in the sums over a type, with their weights.
-
-    Attributes
-    ----------
-    vectors : Vectors
-        Of the s support items, type by type.
-    bounds : int64 (n_types + 1,)
-        Where each type begins.
-    weight : float64 (n_markets + 1, s)
-        Chance of being started by a listener without taste, divided by the chance of being among
-        the support; the last row is for markets that are not known.
-    place : int64 (m,)
-        Where each of all items stands in the support; -1 for those it stands for.
-    ceiling : float
-        Of what taste can do, see :mod:`homerec.candidates.starts_acceptance`.
-    """
-
-    vectors: Vectors
-    bounds: Integers
-    weight: Doubles
-    place: Integers
-    ceiling: float
-
-    @cached_property
-    def curvature(self) -> Doubles:
-        """Spread of each type's vectors in each market, float64 (n_markets + 1, n_types, w, w).
-
-        Of what they do at no taste, where the bound takes something already. What languages do is
-        not found by steps, so it has none.
-        """
-        wide = self.vectors.flat(self.ceiling)
-        wide[:, self.vectors.n_stepped :] = 0.0
-        n_types, width = len(self.bounds) - 1, wide.shape[1]
-        out = np.zeros((len(self.weight), n_types, width, width))
-        for kind in range(n_types):
-            own = slice(self.bounds[kind], self.bounds[kind + 1])
-            share = self.weight[:, own] / self.weight[:, own].sum(axis=1, keepdims=True)
-            for market, weights in enumerate(share):
-                centred = wide[own] - weights @ wide[own]
-                out[market, kind] = (centred * weights[:, None]).T @ centred
-        return out
 
 
 def fold(
@@ -151,9 +40,9 @@ def fold(
     drawn with probability w_i o_i(x) / sum_j (1 - q_j) w_j o_j(x) over the items of the type, where
     q_j says for how much of the listener's choosing j was known already. The log of the odds is
     what attributes add and, of the product of the learned factors,
-    :func:`homerec.candidates.starts_acceptance.log_acceptance`; x has a standard normal prior
+    :func:`homerec.candidates.starts.acceptance.log_acceptance`; x has a standard normal prior
     there. What languages add is the log of a mean over following them or not, found anew at each
-    step by :func:`homerec.candidates.starts_languages.heed`. The listener's own items are summed
+    step by :func:`homerec.candidates.starts.languages.heed`. The listener's own items are summed
     one by one, the support stands for the others. Steps are Newton's with the curvature taken at
     x = 0 and q = 0, which is factored once a listener.
 

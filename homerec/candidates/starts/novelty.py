@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
-from homerec.candidates.starts_evidence import Evidence, by_market
-from homerec.candidates.starts_folding import Doubles, Integers
+from homerec.candidates.starts.evidence import Evidence, by_market
+from homerec.candidates.starts.vectors import Doubles, Integers
 from homerec.columns import ITEM_TYPES
 from homerec.features.tables import Catalog, Rows, ages
 

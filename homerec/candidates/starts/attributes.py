@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from homerec.candidates.starts_folding import Doubles, Integers, Vectors
+from homerec.candidates.starts.vectors import Doubles, Integers, Vectors
 from homerec.features.tables import Catalog, Rows
 
 #: Tags of an item that count at most.

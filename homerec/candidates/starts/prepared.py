@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from homerec.candidates.base import Prepared, Query, Top
-from homerec.candidates.starts_acceptance import log_acceptance
-from homerec.candidates.starts_folding import Doubles
+from homerec.candidates.starts.acceptance import log_acceptance
+from homerec.candidates.starts.vectors import Doubles
 from homerec.candidates.topk import dot_pairs, top_k
 from homerec.features.tables import Floats, Rows
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from homerec.candidates.starts_folding import Doubles, Integers
+from homerec.candidates.starts.vectors import Doubles, Integers
 from homerec.columns import ITEM_TYPES
 from homerec.compiling import entry_point
 from homerec.features.tables import Rows, Shard

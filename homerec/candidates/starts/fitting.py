@@ -6,19 +6,20 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from homerec.candidates.starts_acceptance import (
+from homerec.candidates.starts.acceptance import (
     MOST_VARIANCE,
     Moderated,
     ModeratedLog,
     moderated,
     moderated_log,
 )
-from homerec.candidates.starts_attributes import Attributes
-from homerec.candidates.starts_folding import Doubles, Integers, Support, Vectors, fold
-from homerec.candidates.starts_languages import Languages
+from homerec.candidates.starts.attributes import Attributes
+from homerec.candidates.starts.folding import fold
+from homerec.candidates.starts.languages import Languages
+from homerec.candidates.starts.support import Chooser, Support
+from homerec.candidates.starts.vectors import Doubles, Integers, Vectors
 from homerec.features.tables import Floats
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def fit_items(
     precision: float,
     iterations: int,
     rng: np.random.Generator,
-    support: "Chooser",
+    support: Chooser,
     known: Doubles,
     foreign: float,
 ) -> Fitted:
@@ -77,7 +78,7 @@ def fit_items(
 
     Items are fitted to what listeners may be, not to the one place where each most probably is:
     around it they are normal with the variance of :func:`_spread`, and odds are means over that
-    (:func:`homerec.candidates.starts_acceptance.moderated`). Without that, items follow what is
+    (:func:`homerec.candidates.starts.acceptance.moderated`). Without that, items follow what is
     luck in a listener's place.
 
     Given the listeners, items are independent: the starts of an item are Poisson with the mean
@@ -90,7 +91,7 @@ def fit_items(
     started, types, markets
         As in :func:`fold`; types ascend from 0.
     chance : float64 (n_markets + 1, m)
-        From :func:`homerec.candidates.starts_popularity.chances`.
+        From :func:`homerec.candidates.starts.popularity.chances`.
     shares : float64 (m, n_tags)
     spoken : int64 (m,)
         Both as ``attributes`` reads them.
@@ -106,7 +107,7 @@ def fit_items(
     known : float64 (nnz,)
         As in :func:`fold`.
     foreign : float
-        See :class:`homerec.candidates.starts_languages.Languages`; who follows what is learned.
+        See :class:`homerec.candidates.starts.languages.Languages`; who follows what is learned.
 
     References
     ----------
@@ -486,77 +487,3 @@ def _totals(support: Support, markets: Integers, x: Doubles, spread: Doubles) ->
         odds *= bound
         out[:, kind] = odds.sum(axis=1)
     return out
-
-
-@dataclass(frozen=True)
-class Chooser:
-    """The items that stand for all in the sums, and how likely each was to be chosen.
-
-    Attributes
-    ----------
-    items : int64 (s,)
-        Positions, type by type.
-    bounds : int64 (n_types + 1,)
-    inclusion : float64 (s,)
-    ceiling : float
-        Of what taste can do, see :mod:`homerec.candidates.starts_acceptance`.
-    """
-
-    items: Integers
-    bounds: Integers
-    inclusion: Doubles
-    ceiling: float
-
-    @classmethod
-    def draw(
-        cls,
-        chance: npt.NDArray[np.float64],
-        types: Integers,
-        most: int,
-        rng: np.random.Generator,
-        ceiling: float,
-    ) -> "Chooser":
-        """Draw at most about ``most`` items a type, popular ones surely (systematic sampling).
-
-        Parameters
-        ----------
-        chance : float64 (m,)
-            The largest in any market: an item of one market must not be left to luck.
-        types : int64 (m,)
-            Ascending from 0.
-        most : int
-        rng : numpy.random.Generator
-        ceiling : float
-        """
-        items, inclusion = [], []
-        for kind in range(int(types.max()) + 1):
-            own = np.flatnonzero(types == kind)
-            share = np.ones(len(own))
-            if len(own) > most:
-                root = np.sqrt(chance[own])
-                low, high = 0.0, most / root.min()
-                for _ in range(60):
-                    middle = (low + high) / 2
-                    enough = np.minimum(middle * root, 1.0).sum() > most
-                    low, high = (low, middle) if enough else (middle, high)
-                share = np.minimum(low * root, 1.0)
-            at = np.floor(np.cumsum(share) + rng.random()).astype(np.int64)
-            taken = (np.diff(at, prepend=0) > 0) | (share >= 1.0)
-            items.append(own[taken])
-            inclusion.append(share[taken])
-        bounds = np.cumsum([0, *(len(part) for part in items)]).astype(np.int64)
-        return cls(
-            np.concatenate(items).astype(np.int64), bounds, np.concatenate(inclusion), ceiling
-        )
-
-    def of(self, vectors: Vectors, chance: Doubles, bias: Doubles) -> Support:
-        """Weigh the chosen items so that they stand for all."""
-        at = self.items
-        weight = chance[:, at] * np.exp(bias[at]) / self.inclusion
-        return Support(vectors.take(at), self.bounds, weight, self.places(len(bias)), self.ceiling)
-
-    def places(self, m: int) -> Integers:
-        """Where each of m items stands among the chosen ones, -1 elsewhere, int64 (m,)."""
-        out = np.full(m, -1, dtype=np.int64)
-        out[self.items] = np.arange(len(self.items))
-        return out

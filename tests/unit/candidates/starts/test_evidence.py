@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from homerec.candidates.starts_evidence import Evidence
+from homerec.candidates.starts.evidence import Evidence
 from homerec.columns import ITEM_TYPES
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import Shard, load_catalog, load_shard

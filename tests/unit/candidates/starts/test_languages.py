@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from homerec.candidates.starts_acceptance import log_acceptance
-from homerec.candidates.starts_attributes import Attributes
-from homerec.candidates.starts_fitting import Chooser, _centred, fit_items
-from homerec.candidates.starts_folding import Support, Vectors, fold
-from homerec.candidates.starts_languages import Languages, heed
-from homerec.candidates.starts_popularity import chances
+from homerec.candidates.starts.acceptance import log_acceptance
+from homerec.candidates.starts.attributes import Attributes
+from homerec.candidates.starts.fitting import _centred, fit_items
+from homerec.candidates.starts.folding import fold
+from homerec.candidates.starts.languages import Languages, heed
+from homerec.candidates.starts.popularity import chances
+from homerec.candidates.starts.support import Chooser, Support
+from homerec.candidates.starts.vectors import Vectors
 
 FOREIGN = 0.2
 

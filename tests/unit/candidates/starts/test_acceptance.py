@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from homerec.candidates.starts_acceptance import (
+from homerec.candidates.starts.acceptance import (
     MOST_VARIANCE,
     log_acceptance,
     moderated,

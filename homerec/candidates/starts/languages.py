@@ -10,13 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
+from homerec.candidates.starts.vectors import Doubles, Integers
 from homerec.compiling import compiled
-
-Doubles = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 #: Of expectation maximisation, between two steps of the listeners' places.
 _STEPS: Final = 10

@@ -1,0 +1,1 @@
+"""The candidate source `starts`: a model of what listeners start next."""

@@ -14,12 +14,14 @@ MODEL: Final = ModelSpec(
     sources=(
         SourceSpec("als", 80, {"context_types": ("artist",)}),
         SourceSpec("co_listening", 60, {"context_types": ("artist",)}),
-        # What albums tell of the taste in shows is no more than noise.
+        # What music tells of the taste in shows is less than what shows do; albums add next to
+        # nothing to their artists.
         SourceSpec(
             "starts",
             60,
             {
-                "weights": {"artist": 1.0, "playlist": 1.0, "show": 1.0},
+                "weights": {"artist": 0.4, "playlist": 0.4, "show": 1.0},
+                "passive_weights": {"artist": 0.04},
                 "factors": 12,
                 "tag_strength": 0.65,
             },

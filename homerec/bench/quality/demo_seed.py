@@ -22,6 +22,7 @@ from homerec.bench.quality.contenders import (
 )  # fmt: skip
 from homerec.bench.report import say
 from homerec.features.snapshot import ensure_snapshot
+from homerec.home.rules import SPARE
 from homerec.ingest import ingest
 from homerec.lake import (
     Lake,
@@ -55,9 +56,9 @@ _ALL: Final = 10_000
 _FIRST_DAY: Final = date(2026, 1, 1)
 #: Folders of the package whose code makes the figures.
 _CODE: Final = (
-    *("world", "ingest", "features", "candidates", "ranking", "models", "registry", "training"),
+    "world", "ingest", "features", "candidates", "ranking", "models", "registry", "training",
     "home",
-)
+)  # fmt: skip
 _OWN_CODE: Final = ("demo_seed.py", "contenders.py", "cold.py")
 
 
@@ -270,7 +271,9 @@ def judge_model(
     for kind, texts in results[0].segments.items():
         arrays[f"segments/{kind}"] = texts.astype(np.str_)
     sources: dict[str, Contender] = {
-        source.name: by_source(spec, source, _RECALL_K) for source in model.sources
+        # A few more, since those that were taken down leave the lists.
+        source.name: by_source(spec, source, _RECALL_K + SPARE)
+        for source in model.sources
     }
     at_k = judged(
         {**sources, "union, by the ranker": contender(model)},

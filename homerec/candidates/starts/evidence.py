@@ -46,8 +46,8 @@ class Evidence:
         items : int64 (m,)
             Catalog rows; -1 for an item that the catalog does not hold.
         weights, passive_weights : mapping of str to float
-            What a start of an item type counts, and one of an item that was never put on itself.
-            A pick counts 1 if its type does.
+            What a start of an item type counts, a pick as well, and one of an item that was never
+            put on itself.
         """
         chosen_weights = np.array([weights.get(t, 0.0) for t in ITEM_TYPES])
         passive = np.array([passive_weights.get(t, 0.0) for t in ITEM_TYPES])
@@ -55,10 +55,8 @@ class Evidence:
         types = shard.catalog.types[shard.pair_item]
         chosen = shard.pair_columns["n_chosen"] > 0
         n_picks = len(shard.pick_item)
-        # A pick is a start beyond doubt.
-        weight = np.concatenate(
-            [np.where(chosen, chosen_weights[types], passive[types]), np.ones(n_picks)]
-        )
+        picked = chosen_weights[shard.catalog.types[shard.pick_item]]
+        weight = np.concatenate([np.where(chosen, chosen_weights[types], passive[types]), picked])
         days = shard.pair_columns["days_since_first"].astype(np.float64)
         since = np.concatenate([days, np.full(n_picks, np.inf)])
         listener = np.concatenate([shard.pair_listener, shard.pick_listener]).astype(np.int64)
@@ -71,7 +69,8 @@ class Evidence:
         place, which = np.unique(listener[kept] * len(items) + at[kept], return_inverse=True)
         first = np.zeros(len(place))
         np.maximum.at(first, which, since[kept])
-        total = np.minimum(np.bincount(which, weights=weight[kept], minlength=len(place)), 1.0)
+        total = np.zeros(len(place))
+        np.maximum.at(total, which, weight[kept])
         row, col = np.divmod(place, max(len(items), 1))
         indptr = np.searchsorted(row, np.arange(shard.n_listeners + 1))
         shape = (shard.n_listeners, len(items))

@@ -12,13 +12,12 @@ from typing import Any, Final, Self
 import numpy as np
 from scipy import special
 
+from homerec.candidates.starts.crowds import Crowds
 from homerec.candidates.starts.vectors import Doubles, Integers
 from homerec.compiling import compiled
 
 #: Of expectation maximisation, between two steps of the listeners' places.
 _STEPS: Final = 10
-#: What fewer listeners than that tell is not kept in an artifact.
-LEAST_LISTENERS: Final = 20
 #: Nobody follows a language with a smaller probability, or a larger one than 1 less it.
 _SURE: Final = 1e-9
 
@@ -67,8 +66,8 @@ class Languages:
     def learn(self, times: Doubles, markets: Integers) -> "Languages":
         """Take the shares from who follows what: expectation maximisation, given the places.
 
-        One listener who follows a language and one who does not are added to each market. What few
-        listeners follow is nobody else's business: their market gets what is followed everywhere.
+        One listener who follows a language and one who does not are added to each market. A market
+        of few gets what is followed everywhere, see :mod:`homerec.candidates.starts.crowds`.
 
         Parameters
         ----------
@@ -82,10 +81,11 @@ class Languages:
         followed = np.clip(self.followed(times, markets), _SURE, 1.0 - _SURE)
         told = special.logit(followed) - special.logit(self.share[markets])
         share = self.share.copy()
-        share[-1] = _share(share[-1], told)
-        for market in range(len(share) - 1):
+        crowds = Crowds.of(np.ones(len(markets), np.bool_), markets, len(share) - 1)
+        if crowds.counted.any():
+            share[-1] = _share(share[-1], told[crowds.counted])
+        for market, many in enumerate(crowds.markets):
             own = told[markets == market]
-            many = len(own) >= LEAST_LISTENERS
             share[market] = _share(share[market], own) if many else share[-1]
         return replace(self, share=share)
 
@@ -95,8 +95,6 @@ def _share(share: Doubles, told: Doubles) -> Doubles:
 
     That is the log of how much likelier what they started is if they follow it.
     """
-    if len(told) < LEAST_LISTENERS:
-        return share
     for _ in range(_STEPS):
         followed = special.expit(special.logit(share) + told)
         share = (followed.sum(axis=0) + 1.0) / (len(told) + 2.0)

@@ -126,7 +126,7 @@ class Learned:
         place = {name: number for number, name in enumerate(self.markets)}
         return np.array([place.get(name, -1) for name in catalog.markets], dtype=np.int64)
 
-    def positions(self, keys: Keys) -> Integers:
+    def _positions(self, keys: Keys) -> Integers:
         """Positions of item keys in the fit, int64; -1 for an item without factors of its own."""
         order = np.argsort(self.item_keys)
         at = find(self.item_keys[order], keys)
@@ -138,7 +138,7 @@ class Learned:
         They are divided by the number of members, so that products with places are means.
         """
         shares, spoken = self._attributes_of(catalog, items)
-        at = self.positions(catalog.items[items])
+        at = self._positions(catalog.items[items])
         factors = self._told_by(shares)
         for own, member in zip(factors, self.members, strict=True):
             own[at >= 0] = member.factors[at[at >= 0]]
@@ -171,7 +171,7 @@ class Learned:
                 f"The source starts was fitted to show {', '.join(sorted(self.novelty))}, not "
                 f"{', '.join(unknown)}. Train the model again (homerec train)."
             )
-        at, number = self.positions(catalog.items[items]), self.known_markets(catalog)
+        at, number = self._positions(catalog.items[items]), self.known_markets(catalog)
         recent, latest = (window(catalog, items, days) for days in (RECENT_DAYS, TREND_DAYS))
         out = np.zeros((len(catalog.markets), len(items)))
         fitted = at >= 0
@@ -199,10 +199,10 @@ class Learned:
                 recent.starts[:, of_type].sum(axis=1),
                 np.clip((catalog.as_of - self.began).days, 1, RECENT_DAYS),
                 number,
-            ) - self.log_share(catalog, items[new], int(kind))
+            ) - self._log_share(catalog, items[new], int(kind))
         return out.astype(np.float32)
 
-    def log_share(self, catalog: Catalog, items: Rows, kind: int) -> Doubles:
+    def _log_share(self, catalog: Catalog, items: Rows, kind: int) -> Doubles:
         """Log of what new items of a type would get of its starts if their chance were 1."""
         name = ITEM_TYPES[kind]
         if name not in self.kinds:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
+from homerec.candidates.starts.crowds import Bools, Crowds
 from homerec.candidates.starts.evidence import Evidence, by_market
 from homerec.candidates.starts.vectors import Doubles, Integers
 from homerec.columns import ITEM_TYPES
@@ -63,7 +64,9 @@ class Novelty:
     lift: Mapping[str, Doubles]
 
     @classmethod
-    def learn(cls, daily: Doubles, age: Doubles, here: Doubles, languages: list[str]) -> Self:
+    def learn(
+        cls, daily: Doubles, age: Doubles, here: Doubles, languages: list[str], of_many: Bools
+    ) -> Self:
         """Learn from the starts of all m items of a type.
 
         Parameters
@@ -76,6 +79,8 @@ class Novelty:
             Starts by market.
         languages : list of str
             Of each item; empty for one without.
+        of_many : bool (n_markets,)
+            Markets with enough listeners; to the others every language is alike.
 
         Notes
         -----
@@ -106,13 +111,15 @@ class Novelty:
         one = max(float(of_day.sum()), 1.0)
         rate = (starts[new].sum() + usual * one) / (exposure[new].sum() + one)
         shape = _shape(starts[new], rate * exposure[new])
-        everywhere = here.sum(axis=1) + 1.0
+        heard = here[of_many]
+        everywhere = heard.sum(axis=1) + 1.0
         everywhere /= everywhere.sum()
         lift = {}
         spoken = np.array(languages, dtype=np.str_)
         for language in sorted(set(languages)):
-            own = here[:, spoken == language].sum(axis=1) + _PRIOR_STARTS * everywhere
-            lift[language] = own / own.sum() / everywhere
+            own = heard[:, spoken == language].sum(axis=1) + _PRIOR_STARTS * everywhere
+            lift[language] = np.ones(len(here))
+            lift[language][of_many] = own / own.sum() / everywhere
         return cls(boost, days, float(rate), shape, lift)
 
     def log_chance(
@@ -249,5 +256,7 @@ def novelties(
     for name in item_types:
         own = np.flatnonzero(catalog.types[items] == ITEM_TYPES.index(name))
         languages = [spoken[code] for code in catalog.languages[items[own]]]
-        out[name] = Novelty.learn(daily[own], age[own], here[:, own], languages)
+        starters = evidence.started[:, own].getnnz(axis=1) > 0
+        of_many = Crowds.of(starters, markets, len(catalog.markets)).markets
+        out[name] = Novelty.learn(daily[own], age[own], here[:, own], languages, of_many)
     return out

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from scipy import sparse, special
 
 from homerec.candidates.starts.acceptance import MOST_VARIANCE, log_acceptance, moderated
+from homerec.candidates.starts.crowds import Crowds
 from homerec.candidates.starts.evidence import by_market
-from homerec.candidates.starts.languages import LEAST_LISTENERS
 from homerec.candidates.starts.vectors import Doubles, Integers, Vectors
 from homerec.features.tables import Catalog, Rows, ages
 
@@ -152,11 +152,12 @@ class Popularity:
             own = types == kind
             due = self.due[np.ix_(row, at[own])]
             # A market without a start in the fit's last days: what was due everywhere must do,
-            # or, if nothing was, the long run.
+            # or, if nothing was, the long run; each as far as the market's long run is the same.
             everywhere = self.due[-1, at[own]]
             if not everywhere.any():
                 everywhere = np.exp(self.log_chance[-1, at[own]])
-            due = np.where(due.sum(axis=1, keepdims=True) > 0, due, everywhere)
+            apart = self.log_chance[np.ix_(row, at[own])] - self.log_chance[-1, at[own]]
+            due = np.where(due.sum(axis=1, keepdims=True) > 0, due, everywhere * np.exp(apart))
             seen = recent.take(own)
             expected = _shared(due, seen)
             anywhere = (seen.starts.sum(axis=0) + _ANYWHERE) / (expected.sum(axis=0) + _ANYWHERE)
@@ -226,28 +227,23 @@ def chances(
     Returns
     -------
     float64 (n_markets + 1, m)
-        Rows sum to 1 within a type; the last one is over all markets, and is what a market has of
-        whose listeners fewer than 20 started the type: what few started is nobody else's business.
+        Rows sum to 1 within a type; the last one is over all markets, and is what a market has with
+        too few who started the type, see :mod:`homerec.candidates.starts.crowds`.
     """
-    counts = by_market(started, markets, n_markets)
     out = np.zeros((n_markets + 1, len(types)))
     for kind in np.unique(types):
         own = types == kind
-        everywhere = counts[:, own].sum(axis=0) + 0.5
+        of_kind = started[:, own]
+        crowds = Crowds.of(of_kind.getnnz(axis=1) > 0, markets, n_markets)
+        counted = crowds.counted
+        counts = by_market(of_kind[counted], markets[counted], n_markets)
+        everywhere = counts.sum(axis=0) + 0.5
         share = everywhere / everywhere.sum()
-        here = counts[:, own] + _EVERYWHERE * own.sum() * share
-        many = _listeners(started[:, own].getnnz(axis=1), markets, n_markets) >= LEAST_LISTENERS
-        local = here / here.sum(axis=1, keepdims=True)
-        out[:-1, own] = np.where(many[:, None], local, share)
+        here = counts + _EVERYWHERE * own.sum() * share
+        here /= here.sum(axis=1, keepdims=True)
+        out[:-1, own] = np.where(crowds.markets[:, None], here, share)
         out[-1, own] = share
     return out
-
-
-def _listeners(
-    amount: npt.NDArray[np.floating | np.integer], markets: Integers, n_markets: int
-) -> Integers:
-    """Count the listeners of each market with any, int64 (n_markets,)."""
-    return np.bincount(markets[amount > 0], minlength=n_markets)
 
 
 def measure(
@@ -284,8 +280,12 @@ def measure(
     bounds = np.searchsorted(types, np.arange(int(types.max()) + 1))
     due, n_types, width = np.zeros_like(log_chance), len(bounds), wide.shape[1]
     mass, starts = np.zeros(n_types), np.zeros(n_types)
-    listeners = np.zeros((len(log_chance), n_types), dtype=np.int64)
     places, squares = np.zeros((n_types, width)), np.zeros((n_types, width, width))
+    crowds = [
+        Crowds.of(recent[:, types == kind].getnnz(axis=1) > 0, markets, len(chance) - 1)
+        for kind in range(n_types)
+    ]
+    counted = np.stack([one.counted for one in crowds], axis=1)
     for start in range(0, started.shape[0], _BLOCK):
         rows = slice(start, start + _BLOCK)
         new = recent[rows].toarray() > 0
@@ -296,24 +296,20 @@ def measure(
         # What counts as started before the last days began could not be started in them.
         odds[(started[rows].toarray() > 0) & ~new] = 0.0
         total = np.add.reduceat(odds, bounds, axis=1)
-        amount = np.add.reduceat(new.astype(np.float64), bounds, axis=1)
+        amount = np.add.reduceat(new.astype(np.float64), bounds, axis=1) * counted[rows]
         each = np.divide(amount, total, out=np.zeros_like(total), where=total > 0)
         odds *= each[:, types]
         mass += each.sum(axis=0)
         starts += amount.sum(axis=0)
-        for kind in range(n_types):
-            listeners[:, kind] += _listeners(amount[:, kind], markets[rows], len(log_chance))
         places += each.T @ place
         squares += np.einsum("nt,ni,nj->tij", each, place, place, optimize=True)
         for market in np.unique(markets[rows]):
             due[market] += odds[markets[rows] == market].sum(axis=0)
     due[-1] = due[:-1].sum(axis=0)
-    listeners[-1] = listeners[:-1].sum(axis=0)
-    # What few listeners are due, and where they are, is nobody else's business: their market counts
-    # as one without a start, and some starts are added as the prior has them.
-    due[listeners[:, types] < LEAST_LISTENERS] = 0.0
-    few = listeners[-1] < LEAST_LISTENERS
-    mass[few], starts[few], places[few], squares[few] = 0.0, 0.0, 0.0, 0.0
+    # A market of few counts as one without a start.
+    for kind, one in enumerate(crowds):
+        due[np.ix_(np.flatnonzero(~one.markets), types == kind)] = 0.0
+    # Some starts are added as the prior has them.
     each_mass = np.divide(mass, starts, out=np.ones(n_types), where=starts > 0)
     total = each_mass * (starts + _AS_PRIOR)
     mean = places / total[:, None]

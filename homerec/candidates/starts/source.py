@@ -66,8 +66,7 @@ class StartsSource(CandidateSource):
         (0, 1).
     weights : dict of str to float
         What a start of each item type counts, in [0, 1]. The shelf's own types count 1 unless they
-        stand here; others that are left out are not read. A sign-up pick of a type that is read
-        counts 1.
+        stand here; others that are left out are not read. A sign-up pick counts as a start.
     passive_weights : dict of str to float
         The same for items that were played, but never put on themselves; 0 for types that do not
         stand here, and at most what ``weights`` says.
@@ -154,7 +153,7 @@ class StartsSource(CandidateSource):
         novelty = novelties(catalog, data.item_types, items, evidence, markets)
         past = evidence.since[np.isfinite(evidence.since)]
         began = catalog.as_of - timedelta(days=int(np.ceil(past.max(initial=0.0))))
-        items, evidence, markets = self._select(data, items, evidence, markets)
+        items, evidence, markets = self._select(data, items, evidence, markets, weights)
         kinds, types = np.unique(catalog.types[items], return_inverse=True)
         types = types.astype(np.int64)
         started, known = evidence.started, evidence.known(types)
@@ -310,7 +309,12 @@ class StartsSource(CandidateSource):
         return items, Evidence.stack(parts, len(items)), markets
 
     def _select(
-        self, data: FitData, items: Rows, evidence: Evidence, markets: Integers
+        self,
+        data: FitData,
+        items: Rows,
+        evidence: Evidence,
+        markets: Integers,
+        weights: dict[str, float],
     ) -> tuple[Rows, Evidence, Integers]:
         """Take items with enough listeners, type by type, and who started any of them."""
         listeners = np.bincount(evidence.started.indices, minlength=len(items))
@@ -318,7 +322,7 @@ class StartsSource(CandidateSource):
         if len(enough) < _MIN_ITEMS:
             raise TrainingError(
                 f"The model of starts needs {_MIN_ITEMS} items of type "
-                f"{', '.join(self.parameters['weights'])} with "
+                f"{', '.join(name for name, weight in weights.items() if weight > 0)} with "
                 f"{self.parameters['min_listeners']} listeners each; there are {len(enough)}. Take "
                 "a longer history or more listeners."
             )

@@ -8,12 +8,13 @@ import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from scipy import sparse
 
 from homerec.candidates.base import CandidateSource, FitData
 from homerec.errors import ExperimentError
@@ -92,7 +93,7 @@ class SharedModel(FittedModel):
         def make() -> Floats:
             return self.features(pairs, shard)
 
-        matrix = self.memo.get(key, make, _array_bytes)
+        matrix = self.memo.get(key, make, _bytes)
         return pairs, self.ranker.score(matrix)
 
 
@@ -105,11 +106,6 @@ def _place(shard: Shard, rows: Rows | None) -> tuple[Any, ...]:
         shard.n_listeners,
         hashlib.blake2b(chosen, digest_size=16).digest(),
     )
-
-
-def _bytes(pairs: Pairs) -> int:
-    own = pairs.listener.nbytes + pairs.item.nbytes + pairs.daypart.nbytes
-    return own + sum(a.nbytes for a in pairs.sources.values())
 
 
 class Workshop:
@@ -239,10 +235,16 @@ def _training(
     return lambda: training_set(settings, model, view, labels)
 
 
-def _array_bytes(array: Floats) -> int:
-    return array.nbytes
-
-
 def _source_bytes(source: CandidateSource) -> int:
-    arrays = (v for v in vars(source).values() if isinstance(v, np.ndarray))
-    return 4096 + sum(a.nbytes for a in arrays)
+    return 4096 + _bytes(vars(source))
+
+
+def _bytes(value: object) -> int:
+    """Count the bytes of arrays, also of those within what a fit is made of."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if is_dataclass(value) or sparse.issparse(value):
+        return _bytes(vars(value))
+    if isinstance(value, Mapping):
+        return sum(_bytes(part) for part in value.values())
+    return sum(_bytes(part) for part in value) if isinstance(value, list | tuple) else 0

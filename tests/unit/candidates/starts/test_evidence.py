@@ -83,7 +83,7 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Shard:
 
 def test_a_shard_is_read_pair_by_pair_and_picks_come_first(shard: Shard) -> None:
     items = np.arange(len(shard.catalog.items), dtype=np.int64)
-    weights = {"artist": 1.0, "show": 0.5}
+    weights = {"artist": 0.8, "show": 0.5}
     found = Evidence.read(shard, items, weights, {"artist": 0.1})
     chosen = shard.pair_columns["n_chosen"] > 0
     kinds = [ITEM_TYPES[kind] for kind in shard.catalog.types]
@@ -96,14 +96,14 @@ def test_a_shard_is_read_pair_by_pair_and_picks_come_first(shard: Shard) -> None
             expected[int(line), int(item)] = (weight, days)
     assert len(shard.pick_item) > 0
     for line, item in zip(shard.pick_listener, shard.pick_item, strict=True):
-        expected[int(line), int(item)] = (1.0, np.inf)
+        expected[int(line), int(item)] = (0.8, np.inf)
     row, column = found.started.nonzero()
     got = {
         (int(r), int(c)): (float(w), float(s))
         for r, c, w, s in zip(row, column, found.started.data, found.since, strict=True)
     }
     assert got == expected
-    assert {0.1, 0.5, 1.0} >= {w for w, _ in got.values()} > {1.0}
+    assert {0.1, 0.5, 0.8} >= {w for w, _ in got.values()} > {0.8}
 
 
 def test_an_item_that_the_catalog_does_not_hold_has_no_starts(shard: Shard) -> None:

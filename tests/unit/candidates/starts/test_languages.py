@@ -142,7 +142,8 @@ def test_what_few_listeners_of_a_market_follow_is_not_kept() -> None:
     times = np.where(markets == 0, 0.0, np.log(FOREIGN))[:, None] - usual
     learned = begun.learn(times, markets)
     assert learned.share[0, 0] > 0.95
-    assert learned.share[1, 0] == learned.share[2, 0] == pytest.approx(61 / 81)
+    # Nor for all markets together, whose difference to the first would tell.
+    assert learned.share[1, 0] == learned.share[2, 0] == learned.share[0, 0]
     one_more = np.append(markets, 1)
     learned = begun.learn(np.vstack([times, times[-1:]]), one_more)
     assert learned.share[1, 0] == pytest.approx(1 / 22, abs=1e-6)

@@ -27,7 +27,7 @@ def learned(daily: np.ndarray, age: np.ndarray) -> Novelty:
     languages = ["xx" if i % 3 else "" for i in range(len(age))]
     share = np.array([[0.25 if one else 0.93 for one in languages]])
     here = np.concatenate([share, 1 - share]) * daily.sum(axis=1)
-    return Novelty.learn(daily, age, here, languages)
+    return Novelty.learn(daily, age, here, languages, np.ones(2, bool))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,9 @@ def test_items_that_only_are_new_get_no_boost() -> None:
 
 
 def test_a_type_that_nobody_starts_has_an_even_chance() -> None:
-    silent = Novelty.learn(np.zeros((4, DAYS)), np.full(4, 3.0), np.zeros((2, 4)), [""] * 4)
+    silent = Novelty.learn(
+        np.zeros((4, DAYS)), np.full(4, 3.0), np.zeros((2, 4)), [""] * 4, np.ones(2, bool)
+    )
     assert silent.rate == pytest.approx(1 / 4)
     chance = silent.log_chance(
         np.zeros((2, 1)), np.array([3.0]), [""], np.zeros(2), 28, np.arange(2)
@@ -75,12 +77,15 @@ def test_starts_before_a_release_are_no_novelty() -> None:
     early = daily.copy()
     early[N_OLD:, -1] += 500
     odd, even = (
-        Novelty.learn(one, age, daily.sum(axis=1)[None], [""] * len(age)) for one in (early, daily)
+        Novelty.learn(one, age, daily.sum(axis=1)[None], [""] * len(age), np.ones(1, bool))
+        for one in (early, daily)
     )
     assert odd.boost == pytest.approx(BOOST, rel=0.4)
     assert odd.rate == pytest.approx(even.rate, rel=0.2)
     assert odd.shape == pytest.approx(even.shape, rel=0.3)
-    before = Novelty.learn(np.eye(1, 5, 3), np.array([0.3]), np.ones((1, 1)), [""])
+    before = Novelty.learn(
+        np.eye(1, 5, 3), np.array([0.3]), np.ones((1, 1)), [""], np.ones(1, bool)
+    )
     assert before.rate == pytest.approx(1.0)
 
 
@@ -158,3 +163,17 @@ def test_it_is_the_same_after_json(found: Novelty) -> None:
     np.testing.assert_array_equal(
         chance(again, [3, 1], 2.0, "xx"), chance(found, [3, 1], 2.0, "xx")
     )
+
+
+def test_what_languages_a_market_of_few_starts_is_not_kept() -> None:
+    daily, age = planted(5, 20)
+    languages = ["xx" if i % 3 else "" for i in range(len(age))]
+    of_many = np.array([True, True, False])
+    lifts = []
+    for few in (0.0, 9.0):
+        here = np.stack([daily.sum(axis=1), daily.sum(axis=1) / 2, few * np.ones(len(age))])
+        lifts.append(Novelty.learn(daily, age, here, languages, of_many).lift)
+    for language in ("xx", ""):
+        np.testing.assert_array_equal(lifts[0][language], lifts[1][language])
+        assert lifts[0][language][2] == 1.0
+        assert lifts[0][language][0] == pytest.approx(1.0, abs=0.01)

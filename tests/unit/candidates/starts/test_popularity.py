@@ -201,30 +201,64 @@ def test_who_chooses_is_never_told_by_a_few() -> None:
     assert many.mean[0] == pytest.approx([0.56, -0.96], abs=0.01)
 
 
-@pytest.mark.parametrize(("n", "told"), [(1, False), (19, False), (20, True)])
-def test_what_a_market_of_few_listeners_started_is_not_kept(n: int, told: bool) -> None:
-    # Market 0 has many listeners, market 1 has n, who start nothing but item 3.
-    markets = np.concatenate([np.zeros(100, np.int64), np.ones(n, np.int64)])
-    starts = np.zeros((100 + n, N_ITEMS))
-    starts[np.arange(100), np.arange(100) % 2] = 1.0
-    starts[100:, 3] = 1.0
-    started = sparse.csr_matrix(starts)
-    chance = chances(started, ONE_TYPE, markets, 2)
-    assert (chance[1, 3] > 0.5) == told
-    assert np.array_equal(chance[1], chance[-1]) != told
-    assert chance[0, 0] > 0.4
+def kept(started: sparse.csr_matrix, markets: np.ndarray, n_markets: int) -> tuple[Any, Any]:
+    """Chances and what was due, of listeners who all started lately and have no taste."""
+    chance = chances(started, ONE_TYPE, markets, n_markets)
     vectors = Vectors(
         np.zeros((N_ITEMS, 1)), np.zeros((N_ITEMS, 1), np.int64), np.zeros((N_ITEMS, 1)), 1,
         np.full(N_ITEMS, -1), 0,
     )  # fmt: skip
     found = measure(
-        started, started, ONE_TYPE, markets, np.zeros((100 + n, 2)), vectors, chance,
+        started, started, ONE_TYPE, markets, np.zeros((len(markets), 2)), vectors, chance,
         np.zeros(N_ITEMS), CEILING,
     )  # fmt: skip
-    assert (found.due[1] > 0).any() == told
-    assert (found.due[0] > 0).any()
-    # For all markets together they count.
-    np.testing.assert_allclose(found.due[-1].sum(), 100 + n)
+    return chance, found.due
+
+
+def crowd(n: int, item: int) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """Market 0 has 100 listeners of the items 0 and 1, market 1 has n of one item."""
+    starts = np.zeros((100 + n, N_ITEMS))
+    starts[np.arange(100), np.arange(100) % 2] = 1.0
+    starts[100:, item] = 1.0
+    return sparse.csr_matrix(starts), np.repeat([0, 1], [100, n])
+
+
+@pytest.mark.parametrize("n", [1, 19])
+def test_what_few_listeners_of_a_market_started_changes_nothing_that_is_kept(n: int) -> None:
+    chance, due = kept(*crowd(n, 3), 2)
+    other_chance, other_due = kept(*crowd(n, 5), 2)
+    np.testing.assert_array_equal(chance, other_chance)
+    np.testing.assert_array_equal(due, other_due)
+    np.testing.assert_array_equal(chance[1], chance[-1])
+    # So nor does the difference of two rows.
+    np.testing.assert_array_equal(due[-1], due[0])
+    assert due[0].sum() == pytest.approx(100)
+    assert chance[0, 0] > 0.4
+
+
+def test_enough_listeners_of_a_market_are_told_of() -> None:
+    chance, due = kept(*crowd(20, 3), 2)
+    assert chance[1, 3] > 0.5
+    assert due[1].sum() == pytest.approx(20)
+    assert due[-1].sum() == pytest.approx(120)
+
+
+def test_small_markets_count_together_if_they_are_enough() -> None:
+    started, markets = crowd(20, 3)
+    chance, due = kept(started, markets + (np.arange(120) >= 110), 3)
+    for small in (1, 2):
+        np.testing.assert_array_equal(chance[small], chance[-1])
+        assert not due[small].any()
+    assert chance[-1, 3] == pytest.approx(20.5 / 124)
+    assert due[-1].sum() == pytest.approx(120)
+
+
+def test_a_type_that_few_start_anywhere_is_even() -> None:
+    starts = np.zeros((40, N_ITEMS))
+    starts[:19, 2] = 1.0
+    chance, due = kept(sparse.csr_matrix(starts), np.arange(40) % 2, 2)
+    np.testing.assert_allclose(chance, 1 / N_ITEMS)
+    assert not due.any()
 
 
 def test_few_of_one_type_are_few_whatever_else_they_started() -> None:
@@ -236,7 +270,21 @@ def test_few_of_one_type_are_few_whatever_else_they_started() -> None:
     chance = chances(sparse.csr_matrix(starts), types, np.repeat([0, 1], 30), 2)
     assert not np.array_equal(chance[1, :4], chance[-1, :4])
     np.testing.assert_array_equal(chance[1, 4:], chance[-1, 4:])
-    assert chance[0, 4] > chance[-1, 4]
+    assert chance[0, 4] > 0.5
+
+
+def test_a_market_with_few_recent_starts_is_not_corrected_for_what_it_always_starts() -> None:
+    # Item 7 is half of what market 1 starts and a tenth elsewhere; its fit had 19 or 20 lately.
+    usual = np.array([np.full(N_ITEMS, 0.9 / 7), np.full(N_ITEMS, 0.5 / 7), np.full(N_ITEMS, 0.1)])
+    usual[:, 7] = 0.1, 0.5, 0.3
+    due = usual * np.array([[500.0], [20.0], [520.0]])
+    known = Popularity(
+        np.log(usual), due, Choosing(np.zeros(1), np.zeros((1, 2)), np.zeros((1, 2, 2)))
+    )
+    few = replace(known, due=due * np.array([[1.0], [0.0], [1.0]]))
+    starts = usual[:2] * 2_000
+    one, other = (at_present(f, starts, THERE_ALL_DAYS, np.arange(2)) for f in (known, few))
+    np.testing.assert_allclose(one, other, atol=0.05)
 
 
 def test_what_an_item_that_nobody_knows_would_get_is_told_by_who_chooses() -> None:

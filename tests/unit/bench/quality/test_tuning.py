@@ -10,6 +10,7 @@ import pytest
 
 from homerec.bench.quality import command, tuning
 from homerec.bench.quality.command import Options
+from homerec.bench.quality.contenders import as_read
 from homerec.bench.quality.tuning import Truth, expected_share, run_tuning
 from homerec.columns import ANY_DAYPART
 from homerec.errors import HomerecError
@@ -106,12 +107,20 @@ def test_a_source_that_a_model_does_not_have_is_named_before_a_world_is_made(
 def test_configurations_are_told_apart_on_a_world_and_kept(
     options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = replace(options, seeds=(11,))
+    one, days = replace(options, seeds=(11,)), []
+
+    def read(contenders: dict[str, Any], *given: Any) -> dict[str, Any]:
+        days.append(given[-1])
+        return as_read(contenders, *given)
+
+    monkeypatch.setattr(tuning, "as_read", read)
     (row,) = [line for line in run_tuning(one).splitlines() if "starts.ceiling = 0.01" in line]
     current, low = (float(cell) for cell in (row.split("|")[4].split()[0], row.split("|")[3]))
     # Where taste can do little, the order is that of popularity.
     assert current < -0.02
     assert 0.2 < low < 0.75
+    # Nothing that was taken down on the first judged day is on a list.
+    assert days == [date(2026, 3, 6)] * 2
     monkeypatch.setattr(tuning, "deployment", lambda *given: pytest.fail("made again"))
     assert row in run_tuning(one)
     # With another seed of the deployment a fit begins elsewhere.

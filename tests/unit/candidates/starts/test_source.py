@@ -16,6 +16,7 @@ from homerec.candidates.starts.attributes import Attributes
 from homerec.candidates.starts.folding import _shared_out, fold
 from homerec.candidates.starts.languages import Languages
 from homerec.candidates.starts.learned import Learned
+from homerec.candidates.starts.source import StartsSource
 from homerec.candidates.starts.support import Chooser, Support
 from homerec.candidates.starts.vectors import Vectors
 from homerec.errors import OutdatedArtifactError
@@ -402,11 +403,18 @@ def test_blocks_of_scores_are_the_scores_of_pairs(
 
 
 def test_what_is_saved_serves_the_same(shard: Shard, tmp_path: Path) -> None:
-    source = make_source("starts").fit(fit_data(shard.catalog, shard))
-    source.save(tmp_path)
-    again = make_source("starts").load(tmp_path)
-    for key in (1, 2, COLD):
-        assert scores(again, shard, key) == scores(source, shard, key)
+    # None of these is a default, or it would not be seen that it was lost.
+    parameters = {"tag_strength": 0.9, "foreign": 0.6, "ceiling": 0.7, "weights": {"artist": 0.3}}
+    source, again = (StartsSource(factors=4, min_listeners=2, **parameters) for _ in range(2))
+    source.fit(fit_data(shard.catalog, shard)).save(tmp_path)
+    again.load(tmp_path)
+    assert scores(source, shard, 1) == scores(again, shard, 1)
+    left, right = vars(source.learned_), vars(again.learned_)
+    assert left.keys() == right.keys()
+    for name in ("kinds", "attributes", "markets", "began"):
+        assert left[name] == right[name]
+    assert {t: w for t, w in right["weights"].items() if w} == left["weights"]
+    assert right["chooser"].ceiling == 0.7
 
 
 def test_a_type_without_weight_is_not_read(shard: Shard) -> None:
@@ -462,10 +470,13 @@ def test_a_file_of_an_older_homerec_says_so(shard: Shard, tmp_path: Path) -> Non
     make_source("starts").fit(fit_data(shard.catalog, shard)).save(tmp_path)
     path = tmp_path / "starts.npz"
     with np.load(path) as arrays:
-        old = {name: values for name, values in arrays.items() if name != "reading"}
-    np.savez(path, **old)  # type: ignore[arg-type]
-    with pytest.raises(OutdatedArtifactError, match=r"starts\.npz is of an older homerec.*Train"):
-        make_source("starts").load(tmp_path)
+        without = {name: values for name, values in arrays.items() if name != "reading"}
+    for old in (without, {**without, "reading": np.array(1)}):
+        np.savez(path, **old)
+        with pytest.raises(
+            OutdatedArtifactError, match=r"starts\.npz is of an older homerec.*Train"
+        ):
+            make_source("starts").load(tmp_path)
 
 
 def test_a_type_that_the_fit_was_not_made_to_show_is_named(learned: Learned, shard: Shard) -> None:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -514,4 +515,29 @@ def test_markets_are_known_by_name(shard: Shard) -> None:
     turned = replace(shard.catalog, markets=["XX", "YY"])
     renamed = replace(shard, catalog=turned)
     # Neither market is known any more: the listener is placed by the last row.
+    assert source.learned_.known_markets(turned).tolist() == [-1, -1]  # type: ignore[attr-defined]
     assert scores(source, renamed, 1) != before
+
+
+def test_vectors_that_explain_are_apart_from_what_all_markets_start(learned: Learned) -> None:
+    apart = learned.apart()
+    weight = learned.members[0].support_weight[-1]
+    k = learned.n_factors
+    for low, high in pairwise(learned.chooser.bounds):
+        own = learned.chooser.items[low:high]
+        # The first member's factors: their mean by what is started is 0, by type.
+        np.testing.assert_allclose(weight[low:high] @ apart[own, :k], 0, atol=1e-4)
+    one, two = learned.chooser.items[:2]
+    flat = 1 / np.square(1 + np.exp(-learned.chooser.ceiling))
+    factors = learned.members[0].factors
+    np.testing.assert_allclose(
+        apart[one, :k] - apart[two, :k], flat * (factors[one] - factors[two]), atol=1e-5
+    )
+
+
+def test_items_that_stand_for_all_are_found_by_their_place(learned: Learned) -> None:
+    support = learned.support(learned.members[0], learned.vectors()[0])
+    items = learned.chooser.items
+    np.testing.assert_array_equal(support.place[items], np.arange(len(items)))
+    assert (np.delete(support.place, items) == -1).all()
+    np.testing.assert_array_equal(support.vectors.factors, learned.members[0].factors[items])

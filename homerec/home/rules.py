@@ -23,31 +23,17 @@ SPARE: Final = 10
 
 
 @dataclass(frozen=True)
-class RuleContext:
-    """What rules read beside the shard.
+class Showable:
+    """Which items may be shown where.
 
     Attributes
     ----------
-    settings : Settings
     catalog : Catalog
-    as_of : date
     blocked : set of (item key, market name or None)
-    fresh_shows : int64 (n,)
-        Catalog rows of the shows with an episode released in the 7 days before as_of, ascending.
     """
 
     catalog: Catalog
-    as_of: date
     blocked: frozenset[tuple[int, str | None]]
-    fresh_shows: Rows
-
-    @classmethod
-    def read(
-        cls, settings: Settings, catalog: Catalog, as_of: date, known_at: datetime
-    ) -> "RuleContext":
-        """Read blocked items and fresh episodes from the lake."""
-        fresh = _fresh_shows(settings, catalog, as_of, known_at)
-        return cls(catalog, as_of, read_blocked(settings, as_of), fresh)
 
     def allowed(self, item: Rows, market: int) -> npt.NDArray[np.bool_]:
         """Whether items (catalog rows) may be shown in a market: available and not blocked."""
@@ -63,6 +49,29 @@ class RuleContext:
             here = markets == market
             ok[here] = self.allowed(item[here], int(market))
         return ok
+
+
+@dataclass(frozen=True)
+class RuleContext(Showable):
+    """What rules read beside the shard.
+
+    Attributes
+    ----------
+    as_of : date
+    fresh_shows : int64 (n,)
+        Catalog rows of the shows with an episode released in the 7 days before as_of, ascending.
+    """
+
+    as_of: date
+    fresh_shows: Rows
+
+    @classmethod
+    def read(
+        cls, settings: Settings, catalog: Catalog, as_of: date, known_at: datetime
+    ) -> "RuleContext":
+        """Read blocked items and fresh episodes from the lake."""
+        fresh = _fresh_shows(settings, catalog, as_of, known_at)
+        return cls(catalog, read_blocked(settings, as_of), as_of, fresh)
 
 
 def read_blocked(settings: Settings, as_of: date) -> frozenset[tuple[int, str | None]]:

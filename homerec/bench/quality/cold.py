@@ -29,7 +29,7 @@ from homerec.registry.loading import load_fitted, open_registry
 from homerec.sampling import uniform
 from homerec.settings import Settings
 from homerec.training.challenge import contender, read_challenge
-from homerec.training.evaluation import Contender, evaluate
+from homerec.training.evaluation import evaluate
 from homerec.training.fitting import SnapshotView
 from homerec.training.labels import read_labels
 
@@ -121,11 +121,11 @@ def _judge(settings: Settings, model: FittedModel, as_of: date) -> Arrays:
     spec = model.spec
     info = ensure_snapshot(settings, as_of, writer="training")
     view, labels = SnapshotView(settings, info), read_labels(settings, spec, info)
-    who: dict[str, Contender] = {
-        "model": contender(model),
-        "baseline": lambda shard, rows: baseline_pairs(spec, shard, rows),
+    read = as_read(settings, view.catalog, as_of)
+    who = {
+        "model": read(contender(model)),
+        "baseline": read(lambda shard, rows: baseline_pairs(spec, shard, rows)),
     }
-    who = as_read(who, settings, view.catalog, as_of)
     results = evaluate(who, spec, info, view.catalog, labels, settings.shard_listeners)
     found: Arrays = {f"{r.name}/ndcg": r.metrics["ndcg"] for r in results}
     found["plays"] = results[0].segments["plays"].astype(np.str_)

@@ -1,6 +1,6 @@
 """Who ranks in the quality benchmark beside the model and its baseline."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -12,7 +12,7 @@ from homerec.candidates.base import CandidateSource
 from homerec.columns import ANY_DAYPART, DAYPARTS
 from homerec.features.assembly import Pairs
 from homerec.features.tables import Catalog, Floats, Rows, Shard, find
-from homerec.home.rules import RuleContext, read_blocked
+from homerec.home.rules import SPARE, Showable, read_blocked
 from homerec.lake import Lake
 from homerec.models.fitted import FittedModel
 from homerec.models.spec import ModelSpec
@@ -125,9 +125,7 @@ class Oracle:
         return np.array([at[self.ids.item[int(key)]] for key in keys], np.int64)
 
 
-def as_read(
-    contenders: Mapping[str, Contender], settings: Settings, catalog: Catalog, as_of: date
-) -> dict[str, Contender]:
+def as_read(settings: Settings, catalog: Catalog, as_of: date) -> Callable[[Contender], Contender]:
     """Let contenders rank what a Home shows when it is read: nothing that was taken down since.
 
     A take-down never waits for a night (``sql/serving/10_home.sql``): the cards below move up. A
@@ -136,15 +134,13 @@ def as_read(
 
     Parameters
     ----------
-    contenders : mapping of str to callable
     settings : Settings
         The deployment, whose lake reaches beyond that day.
     catalog : Catalog
     as_of : date
         First judged day.
     """
-    blocked = read_blocked(settings, as_of + timedelta(days=1))
-    shown = RuleContext(catalog, as_of, blocked, fresh_shows=np.zeros(0, np.int64))
+    shown = Showable(catalog, read_blocked(settings, as_of + timedelta(days=1)))
 
     def reading(contender: Contender) -> Contender:
         def ranked(shard: Shard, rows: Rows) -> tuple[Pairs, Floats]:
@@ -154,7 +150,7 @@ def as_read(
 
         return ranked
 
-    return {name: reading(contender) for name, contender in contenders.items()}
+    return reading
 
 
 def by_pair_column(spec: ModelSpec, column: str, sign: float = 1.0) -> Contender:
@@ -183,10 +179,10 @@ def by_pair_column(spec: ModelSpec, column: str, sign: float = 1.0) -> Contender
 
 
 def by_source(spec: ModelSpec, source: CandidateSource, k: int) -> Contender:
-    """Rank by one candidate source alone, k items a listener."""
+    """Rank by one candidate source alone, k items a listener and spare ones, see `as_read`."""
 
     def ranked(shard: Shard, rows: Rows) -> tuple[Pairs, Floats]:
-        top = source.prepare(spec.query(shard, rows)).top(k)
+        top = source.prepare(spec.query(shard, rows)).top(k + SPARE)
         if not spec.by_daypart:
             daypart = np.full(len(top.item), ANY_DAYPART, np.int8)
             return Pairs(top.listener, top.item, daypart), -top.rank

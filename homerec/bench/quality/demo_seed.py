@@ -22,7 +22,6 @@ from homerec.bench.quality.contenders import (
 )  # fmt: skip
 from homerec.bench.report import say
 from homerec.features.snapshot import ensure_snapshot
-from homerec.home.rules import SPARE
 from homerec.ingest import ingest
 from homerec.lake import (
     Lake,
@@ -259,8 +258,10 @@ def judge_model(
     view, labels = SnapshotView(settings, info), read_labels(settings, spec, info)
     size = settings.shard_listeners
 
+    read = as_read(settings, view.catalog, as_of)
+
     def judged(who: dict[str, Contender], spec: ModelSpec, beyond: bool) -> list[Result]:
-        who = as_read(who, settings, view.catalog, as_of)
+        who = {name: read(one) for name, one in who.items()}
         return evaluate(who, spec, info, view.catalog, labels, size, beyond=beyond)
 
     oracle = None if foresight is None else Oracle(foresight, spec, TextIds.read(settings))
@@ -271,9 +272,7 @@ def judge_model(
     for kind, texts in results[0].segments.items():
         arrays[f"segments/{kind}"] = texts.astype(np.str_)
     sources: dict[str, Contender] = {
-        # A few more, since those that were taken down leave the lists.
-        source.name: by_source(spec, source, _RECALL_K + SPARE)
-        for source in model.sources
+        source.name: by_source(spec, source, _RECALL_K) for source in model.sources
     }
     at_k = judged(
         {**sources, "union, by the ranker": contender(model)},

@@ -23,7 +23,6 @@ from homerec.errors import SettingsError
 from homerec.features.assembly import Pairs
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import Floats, Rows, Shard, find
-from homerec.home.rules import SPARE
 from homerec.lake import checksum_text, read_json, write_json
 from homerec.models import get_model
 from homerec.models.fitted import list_numbers, rank
@@ -169,8 +168,8 @@ def _judge(
     settings: Settings, truths: list[Truth], spec: ModelSpec, source: str | None, as_of: date
 ) -> float:
     judged = _contender(settings, spec, source, Plan.of(spec, as_of))
-    catalog = truths[0].shard.catalog
-    return expected_share(as_read({"": judged}, settings, catalog, as_of)[""], spec, truths)
+    read = as_read(settings, truths[0].shard.catalog, as_of)
+    return expected_share(read(judged), spec, truths)
 
 
 def _contender(settings: Settings, spec: ModelSpec, source: str | None, plan: Plan) -> Contender:
@@ -181,8 +180,7 @@ def _contender(settings: Settings, spec: ModelSpec, source: str | None, plan: Pl
     view = SnapshotView(settings, ensure_snapshot(settings, plan.gate_date, writer="training"))
     data = FitData(view.catalog, view.shards, spec.item_types, settings.seed, settings.n_threads)
     wanted = next(one for one in spec.sources if one.name == source)
-    # A few more than a list has: below those that were taken down others move up.
-    return by_source(spec, wanted.build().fit(data), spec.metric_k + SPARE)
+    return by_source(spec, wanted.build().fit(data), spec.metric_k)
 
 
 def _check_source(name: str, tried: Sequence[Configuration]) -> None:

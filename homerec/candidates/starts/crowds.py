@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from homerec.candidates.starts.vectors import Integers
 
@@ -48,3 +49,8 @@ class Crowds(NamedTuple):
         enough = listeners >= LEAST_LISTENERS
         others = int(listeners[~enough].sum())
         return cls(enough, there & (enough[markets] | (others >= LEAST_LISTENERS)))
+
+    @classmethod
+    def of_starters(cls, started: sparse.csr_matrix, markets: Integers, n_markets: int) -> "Crowds":
+        """Count those who started any of some items, csr_matrix (n, m)."""
+        return cls.of(started.getnnz(axis=1) > 0, markets, n_markets)

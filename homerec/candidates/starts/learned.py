@@ -66,7 +66,7 @@ class Learned:
     began : date
         First day of which a start is known.
     weights : dict of str to float
-        What a start of each item type counts.
+        What a start of each item type that is read counts.
     """
 
     members: tuple[Member, ...]

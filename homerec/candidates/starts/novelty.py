@@ -256,7 +256,6 @@ def novelties(
     for name in item_types:
         own = np.flatnonzero(catalog.types[items] == ITEM_TYPES.index(name))
         languages = [spoken[code] for code in catalog.languages[items[own]]]
-        starters = evidence.started[:, own].getnnz(axis=1) > 0
-        of_many = Crowds.of(starters, markets, len(catalog.markets)).markets
-        out[name] = Novelty.learn(daily[own], age[own], here[:, own], languages, of_many)
+        crowds = Crowds.of_starters(evidence.started[:, own], markets, len(catalog.markets))
+        out[name] = Novelty.learn(daily[own], age[own], here[:, own], languages, crowds.markets)
     return out

@@ -234,7 +234,7 @@ def chances(
     for kind in np.unique(types):
         own = types == kind
         of_kind = started[:, own]
-        crowds = Crowds.of(of_kind.getnnz(axis=1) > 0, markets, n_markets)
+        crowds = Crowds.of_starters(of_kind, markets, n_markets)
         counted = crowds.counted
         counts = by_market(of_kind[counted], markets[counted], n_markets)
         everywhere = counts.sum(axis=0) + 0.5
@@ -282,7 +282,7 @@ def measure(
     mass, starts = np.zeros(n_types), np.zeros(n_types)
     places, squares = np.zeros((n_types, width)), np.zeros((n_types, width, width))
     crowds = [
-        Crowds.of(recent[:, types == kind].getnnz(axis=1) > 0, markets, len(chance) - 1)
+        Crowds.of_starters(recent[:, types == kind], markets, len(chance) - 1)
         for kind in range(n_types)
     ]
     counted = np.stack([one.counted for one in crowds], axis=1)

@@ -93,6 +93,7 @@ class StartsSource(CandidateSource):
     """
 
     name: ClassVar[str] = "starts"
+    learned_: Learned
 
     @checked
     def __init__(
@@ -130,8 +131,6 @@ class StartsSource(CandidateSource):
             max_tags=max_tags,
         )
 
-    learned_: Learned
-
     @property
     def item_keys_(self) -> Keys:
         """Keys of the items with factors of their own, int32 (m,)."""
@@ -148,6 +147,7 @@ class StartsSource(CandidateSource):
         rng = np.random.default_rng(data.seed)
         catalog = data.catalog
         weights = {**dict.fromkeys(data.item_types, 1.0), **self.parameters["weights"]}
+        weights = {name: weight for name, weight in weights.items() if weight > 0}
         ceiling = self.parameters["ceiling"]
         items, evidence, markets = self._gather(data, weights)
         novelty = novelties(catalog, data.item_types, items, evidence, markets)
@@ -299,7 +299,7 @@ class StartsSource(CandidateSource):
     def _gather(self, data: FitData, weights: dict[str, float]) -> tuple[Rows, Evidence, Integers]:
         """Items of the types that are read; who started them; the listeners' markets."""
         catalog = data.catalog
-        read = [ITEM_TYPES.index(name) for name, weight in weights.items() if weight > 0]
+        read = [ITEM_TYPES.index(name) for name in weights]
         items = np.flatnonzero(np.isin(catalog.types, read)).astype(np.int64)
         parts, of_market = [], []
         for shard in data.shards():
@@ -322,7 +322,7 @@ class StartsSource(CandidateSource):
         if len(enough) < _MIN_ITEMS:
             raise TrainingError(
                 f"The model of starts needs {_MIN_ITEMS} items of type "
-                f"{', '.join(name for name, weight in weights.items() if weight > 0)} with "
+                f"{', '.join(weights)} with "
                 f"{self.parameters['min_listeners']} listeners each; there are {len(enough)}. Take "
                 "a longer history or more listeners."
             )

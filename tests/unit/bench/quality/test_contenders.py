@@ -45,8 +45,7 @@ def test_what_was_taken_down_since_leaves_the_lists_and_the_next_move_up(tmp_pat
         )
         return pairs, np.arange(n, dtype=np.float32)
 
-    contenders = as_read({"all": everything}, settings, catalog, AS_OF)
-    pairs, scores = contenders["all"](shard, np.array([0, 1]))
+    pairs, scores = as_read(settings, catalog, AS_OF)(everything)(shard, np.array([0, 1]))
     found = list(
         zip(
             shard.listeners[pairs.listener].tolist(),

@@ -109,9 +109,9 @@ def test_configurations_are_told_apart_on_a_world_and_kept(
 ) -> None:
     one, days = replace(options, seeds=(11,)), []
 
-    def read(contenders: dict[str, Any], *given: Any) -> dict[str, Any]:
+    def read(*given: Any) -> Any:
         days.append(given[-1])
-        return as_read(contenders, *given)
+        return as_read(*given)
 
     monkeypatch.setattr(tuning, "as_read", read)
     (row,) = [line for line in run_tuning(one).splitlines() if "starts.ceiling = 0.01" in line]

@@ -110,8 +110,14 @@ def test_configurations_are_told_apart_on_a_world_and_kept(
     one, days = replace(options, seeds=(11,)), []
 
     def read(*given: Any) -> Any:
-        days.append(given[-1])
-        return as_read(*given)
+        def reading(contender: Any) -> Any:
+            def ranked(shard: Shard, rows: Any) -> Any:
+                days.append(given[-1])
+                return as_read(*given)(contender)(shard, rows)
+
+            return ranked
+
+        return reading
 
     monkeypatch.setattr(tuning, "as_read", read)
     (row,) = [line for line in run_tuning(one).splitlines() if "starts.ceiling = 0.01" in line]

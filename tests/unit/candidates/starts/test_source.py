@@ -15,7 +15,7 @@ from homerec.candidates.starts import prepared
 from homerec.candidates.starts.attributes import Attributes
 from homerec.candidates.starts.learned import Learned
 from homerec.candidates.starts.source import StartsSource
-from homerec.errors import OutdatedArtifactError
+from homerec.errors import OutdatedArtifactError, TrainingError
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import Shard, find, load_catalog, load_shard
 from homerec.settings import Settings
@@ -256,6 +256,12 @@ def test_a_type_without_weight_is_not_read(shard: Shard) -> None:
     source.fit(fit_data(shard.catalog, shard))
     artists = shard.catalog.items[shard.catalog.of_type("artist")]
     assert set(source.item_keys_.tolist()) <= set(artists.tolist())  # type: ignore[attr-defined]
+
+
+def test_too_few_items_are_told_with_the_types_that_are_read(shard: Shard) -> None:
+    source = StartsSource(min_listeners=1_000, weights={"artist": 0.0, "playlist": 0.5})
+    with pytest.raises(TrainingError, match="items of type show, playlist with 1000 listeners"):
+        source.fit(fit_data(shard.catalog, shard))
 
 
 def test_the_shelfs_own_type_is_read_though_no_weight_names_it(shard: Shard) -> None:

@@ -21,6 +21,7 @@ from homerec.bench.naive_tables import (
     explode_tags,
     market_part,
     picks,
+    skips,
     tastes,
 )
 from homerec.columns import CARD_PLAY_MIN_MS, DAYPARTS
@@ -61,8 +62,12 @@ def naive_features(
     listeners = _current(lake, "listeners")
     items = _current(lake, "items")
     picked = picks(_current(lake, "signup_picks"), moment)
-    daily = _all_days(lake, files, listeners, moment, pd.Timestamp(known_at).tz_convert(None))
-    parts: dict[str, list[pd.DataFrame]] = {"market": [], "listener": [], "listener_tag": []}
+    known = pd.Timestamp(known_at).tz_convert(None)
+    daily = _all_days(lake, files, listeners, moment, known)
+    short = _left_at_once(files, listeners, moment, known)
+    parts: dict[str, list[pd.DataFrame]] = {
+        name: [] for name in ("market", "listener", "listener_tag", "skip")
+    }
     with _Writer(target / "listener_item.parquet") as writer:
         for people, rows in _blocks(daily, listeners):
             pairs = _listener_item(rows, moment)
@@ -71,6 +76,7 @@ def naive_features(
             parts["market"].append(market_part(pairs, moment))
             parts["listener"].append(by_listener(pairs, rows, people, items, mine, moment))
             parts["listener_tag"].append(tastes(pairs, items, mine, moment))
+            parts["skip"].append(skips(short, people, pairs, moment))
             writer.write(pairs)
     market = by_market(pd.concat(parts["market"]), moment)
     tables = {
@@ -80,6 +86,7 @@ def naive_features(
         "listener_tag": pd.concat(parts["listener_tag"], ignore_index=True),
         "item_tag": explode_tags(items, moment),
         "pick": picked,
+        "skip": pd.concat(parts["skip"], ignore_index=True),
         "item_availability": availability(items, moment),
     }
     for name, frame in tables.items():
@@ -140,24 +147,16 @@ def _plays(
     as_of: pd.Timestamp,
     known_at: pd.Timestamp,
 ) -> pd.DataFrame:
-    columns = ["listener", "content", "artist", "album", "show", "context"]
-    columns += ["started_at", "arrived_at", "ms_played"]
-    events = pd.concat([pd.read_parquet(p, columns=columns) for p in files], ignore_index=True)
-    counted = (
-        (events["started_at"] < as_of)
-        & (events["arrived_at"] < known_at)
-        & (events["ms_played"] >= CARD_PLAY_MIN_MS)
-    )
-    plays = events[counted].merge(listeners[["listener", "time_zone"]], on="listener")
+    events = _known_events(files, as_of, known_at)
+    long = events[events["ms_played"] >= CARD_PLAY_MIN_MS]
+    plays = long.merge(listeners[["listener", "time_zone"]], on="listener")
     if contents is None:
         plays["duration_ms"] = np.nan
     else:
         plays = plays.merge(contents, on="content", how="left")
     plays["heard_ms"] = plays[["ms_played", "duration_ms"]].min(axis=1, skipna=False)
     plays["day"] = plays["started_at"].dt.floor("D")
-    plays["chosen"] = plays["context"]
-    for column in ("artist", "album", "show"):
-        plays["chosen"] = plays["chosen"].fillna(plays[column])
+    plays["chosen"] = _chosen(plays)
     utc = plays["started_at"].dt.tz_localize("UTC")
     local = pd.concat(
         [
@@ -168,6 +167,34 @@ def _plays(
     plays["daypart"] = local.dt.hour // 6
     plays["is_weekend"] = local.dt.day_of_week >= 5
     return plays
+
+
+def _known_events(files: list[Path], as_of: pd.Timestamp, known_at: pd.Timestamp) -> pd.DataFrame:
+    columns = ["listener", "content", "artist", "album", "show", "context"]
+    columns += ["started_at", "arrived_at", "ms_played"]
+    events = pd.concat([pd.read_parquet(p, columns=columns) for p in files], ignore_index=True)
+    return events[(events["started_at"] < as_of) & (events["arrived_at"] < known_at)]
+
+
+def _chosen(events: pd.DataFrame) -> pd.Series:
+    """Tell what was put on: the context, or without one the artist, album or show itself."""
+    chosen = events["context"]
+    for column in ("artist", "album", "show"):
+        chosen = chosen.fillna(events[column])
+    return chosen
+
+
+def _left_at_once(
+    files: list[Path], listeners: pd.DataFrame, as_of: pd.Timestamp, known_at: pd.Timestamp
+) -> pd.DataFrame:
+    """Events under 30 s and what was put on, file by file."""
+    parts = []
+    for path in files:
+        events = _known_events([path], as_of, known_at)
+        short = events[events["ms_played"] < CARD_PLAY_MIN_MS]
+        short = short.assign(item=_chosen(short))[[*_KEY, "started_at"]].dropna()
+        parts.append(short[short["listener"].isin(listeners["listener"])])
+    return pd.concat(parts, ignore_index=True).astype({"item": "int32"})
 
 
 def _cards(plays: pd.DataFrame) -> pd.DataFrame:

@@ -212,6 +212,21 @@ def availability(items: pd.DataFrame, as_of: pd.Timestamp) -> pd.DataFrame:
     return markets.sort_values(["item", "market"], ignore_index=True)
 
 
+def skips(
+    short: pd.DataFrame, people: pd.DataFrame, pairs: pd.DataFrame, as_of: pd.Timestamp
+) -> pd.DataFrame:
+    """Make ``skip`` for some listeners: what they left within 30 s and never played longer."""
+    own = short[short["listener"].isin(people["listener"])]
+    found = own.groupby(["listener", "item"], as_index=False).agg(
+        n_skips=("started_at", "size"), first=("started_at", "min"), last=("started_at", "max")
+    )
+    found = found.merge(pairs[["listener", "item"]], how="left", indicator=True)
+    found = found[found["_merge"] == "left_only"]
+    for name in ("first", "last"):
+        found[f"days_since_{name}"] = (as_of - found[name]).dt.total_seconds() / 86_400
+    return found.drop(columns=["_merge", "first", "last"])
+
+
 def picks(signup_picks: pd.DataFrame, as_of: pd.Timestamp) -> pd.DataFrame:
     """Make ``pick``."""
     before = signup_picks.loc[signup_picks["picked_at"] < as_of, ["listener", "item"]]

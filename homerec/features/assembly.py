@@ -181,6 +181,15 @@ def _language_match(context: _Context) -> Floats:
     return np.where(known, (spoken == written).astype(np.float32), np.float32(np.nan))
 
 
+def _days_since_skip(context: _Context) -> Floats:
+    """Days since an item that was never played was last put on and left within 30 s."""
+    shard = context.shard
+    at = shard.skip_rows(context.pairs.listener, context.pairs.item)
+    if not len(shard.skip_item):
+        return np.full(len(at), np.nan, dtype=np.float32)
+    return np.where(at >= 0, shard.skip_columns["days_since_last"][at], np.float32(np.nan))
+
+
 def _item_type(context: _Context) -> Floats:
     return context.catalog.types[context.pairs.item].astype(np.float32)
 
@@ -246,6 +255,7 @@ FEATURES: Final[dict[str, Feature]] = {
     "language_match": _language_match,
     "language_share": _language_share,
     "item_type": _item_type,
+    "days_since_skip": _days_since_skip,
     "market_start_ratio": _market_start_ratio,
 }
 SOURCE_PREFIX: Final = "source_"

@@ -33,13 +33,14 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "listener_tag": ("listener", "tag"),
     "item_tag": ("item", "tag"),
     "pick": ("listener", "item"),
+    "skip": ("listener", "item"),
     "item_availability": ("item", "market"),
 }
 #: Made for each block of listeners, and what is put together of all blocks.
-_BY_LISTENER: Final = ("listener", "listener_tag", "pick")
+_BY_LISTENER: Final = ("listener", "listener_tag", "pick", "skip")
 _OVERALL: Final = ("item_market", "item", "item_tag", "item_availability")
 #: Every SQL file that a feature depends on.
-SQL_FILES: Final = ("card", "daily", "known", "decay", *TABLES)
+SQL_FILES: Final = ("card", "daily", "known", "decay", "skip_day", *TABLES)
 
 #: Parts of items with so many rows are added up: they do not grow with the number of listeners.
 _PART_ROWS: Final = 2_000_000
@@ -100,6 +101,7 @@ def compute_tables(
         if sum(part.num_rows for part in parts) > _PART_ROWS:
             parts = [added(connection, parts)]
         expose_listener_parts(connection, pairs, table, items, as_of)
+        source.expose_skips(connection, block)
         for name in _BY_LISTENER:
             rows[name] = _create(connection, name, parameters, append=at > 0)
         progress(f"features {as_of}: {rows['listener_item']:,} rows of listener_item so far")

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import duckdb
 import numpy as np
@@ -24,6 +24,7 @@ from homerec.features.queries import (
     with_card,
 )
 from homerec.features.rollups import Rollups
+from homerec.features.skips import expose_rolled_skips, expose_skips_of_events
 from homerec.lake import Lake, read_sql
 
 #: Daily rows, or pairs of a base, of a block: about 500 bytes each, of two blocks at a time.
@@ -42,6 +43,10 @@ class PairSource(Protocol):
 
         No value depends on where blocks are cut. The connection has the lake's tables.
         """
+        ...
+
+    def expose_skips(self, connection: duckdb.DuckDBPyConnection, block: Block) -> None:
+        """Make ``skip_day`` readable: what a block's listeners put on and left within 30 s."""
         ...
 
 
@@ -66,10 +71,17 @@ class EventPairs:
 
     def pieces(self, connection: duckdb.DuckDBPyConnection) -> Pieces:
         """Read the events."""
-        parameters = card_parameters(self.since, self.as_of, self.known_at, self.files)
-        create_table(connection, "daily", with_card(read_sql("features/daily.sql")), parameters)
+        text = with_card(read_sql("features/daily.sql"))
+        create_table(connection, "daily", text, self._parameters())
         rows = connection.sql(f"SELECT {', '.join(DAILY)} FROM daily")
         yield EVERYONE, group_rows(rows.to_arrow_table())
+
+    def expose_skips(self, connection: duckdb.DuckDBPyConnection, block: Block) -> None:  # noqa: ARG002 - there is one block
+        """Read the events."""
+        expose_skips_of_events(connection, self._parameters())
+
+    def _parameters(self) -> dict[str, Any]:
+        return card_parameters(self.since, self.as_of, self.known_at, self.files)
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,8 @@ class RollupPairs:
         File of pairs, or the rollups that a base is to be made of.
     on_piece : callable
         Receives of each block what the base has, what the rollups add, and both together.
+    skips : tuple of Path
+        What all rollups keep of skips: a base has none.
     """
 
     lake: Lake
@@ -94,6 +108,7 @@ class RollupPairs:
     known_at: datetime
     base: Path | Rollups | None
     on_piece: OnPiece
+    skips: tuple[Path, ...]
 
     def pieces(self, connection: duckdb.DuckDBPyConnection) -> Pieces:
         """Read the rollups and the base; the next block is read while one is used."""
@@ -105,6 +120,10 @@ class RollupPairs:
                 if at + 1 < len(blocks):
                     coming = pool.submit(self._pairs, connection, blocks[at + 1])
                 yield block, pairs
+
+    def expose_skips(self, connection: duckdb.DuckDBPyConnection, block: Block) -> None:
+        """Read the rollups."""
+        expose_rolled_skips(connection, self.skips, self.known_at, block)
 
     def _blocks(self) -> list[Block]:
         rows = [self.rollups.n_rows]

@@ -23,7 +23,7 @@ from homerec.settings import Settings
 logger = logging.getLogger(__name__)
 
 #: Tables whose rows depend on one listener alone, so that a sample of listeners reproduces them.
-_TABLES: Final = ("listener_item", "listener", "listener_tag", "pick")
+_TABLES: Final = ("listener_item", "listener", "listener_tag", "pick", "skip")
 _MAX_NAMED: Final = 3
 #: Of more listeners than this all pairs are read.
 _MAX_RANGES: Final = 100

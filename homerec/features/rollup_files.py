@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -67,6 +68,15 @@ def parts_of(rows: pa.Table) -> Iterator[tuple[date, bool, pa.Table]]:
         for start, end in zip([0, *cuts.tolist()], [*cuts.tolist(), len(day)], strict=True):
             first = date(1970, 1, 1) + timedelta(days=int(day[start]))
             yield first, is_late, ordered.slice(start, end - start)
+
+
+def days_of(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
+    """Cut rows into one piece per day, each sorted by listener, item and lateness."""
+    ordered = rows.sort_by([(name, "ascending") for name in ("day", "listener", "item", "late_at")])
+    day = ordered["day"].to_numpy()
+    cuts = [0, *(np.flatnonzero(day[1:] != day[:-1]) + 1).tolist(), len(day)]
+    for start, end in pairwise(cuts if len(day) else []):
+        yield ordered["day"][start].as_py(), ordered.slice(start, end - start)
 
 
 def write_rows(rows: pa.Table, target: Path) -> None:

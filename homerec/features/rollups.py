@@ -35,9 +35,11 @@ from homerec.features.queries import Block, card_parameters, expose_lake, number
 from homerec.features.rollup_files import (
     batches_of,
     day_of,
+    days_of,
     parts_of,
     write_rows,
 )
+from homerec.features.skips import COLUMNS as SKIP_COLUMNS
 from homerec.ingest.quoting import texts
 from homerec.lake import (
     Lake,
@@ -85,6 +87,8 @@ class Rollups:
         Late arrivals of which those before ``more_since`` do not count.
     more_since : datetime
         Aware.
+    skips : tuple of Path
+        What was left within 30 s, late arrivals too.
     made : dict of str to int
         Which rollup of which event file this is: another number, another rollup.
     all_made : dict of str to int
@@ -97,6 +101,7 @@ class Rollups:
     rest: tuple[Path, ...]
     more: tuple[Path, ...]
     more_since: datetime
+    skips: tuple[Path, ...]
     made: dict[str, int]
     all_made: dict[str, int]
     rows: dict[str, int]
@@ -134,12 +139,13 @@ class Rollups:
             return tuple(p for p in paths if first <= day_of(p) < end)
 
         paths = tuple(map(mine, (self.main, self.rest, self.more)))
+        skips = mine(self.skips)
         keys = {_key_of_rollup(p) for of in paths for p in of}
         made, rows = (
             {key: n for key, n in of.items() if key in keys} for of in (self.made, self.rows)
         )
         main, rest, more = paths
-        return replace(self, main=main, rest=rest, more=more, made=made, rows=rows)
+        return replace(self, main=main, rest=rest, more=more, skips=skips, made=made, rows=rows)
 
     def expose(self, connection: duckdb.DuckDBPyConnection, block: Block) -> None:
         """Make the rows of a block of listeners readable by name.
@@ -166,8 +172,8 @@ class Rollups:
 
 def rollup_checksum() -> str:
     """SHA-256 over the SQL that rollups are made with, and the form of the kept pairs."""
-    parts = [read_sql("features/card.sql"), read_sql("features/daily.sql"), _COLUMNS, str(SCHEMA)]
-    return checksum_text(parts)
+    texts_of = (read_sql(f"features/{name}.sql") for name in ("card", "daily", "skip_day"))
+    return checksum_text([*texts_of, _COLUMNS, SKIP_COLUMNS, str(SCHEMA)])
 
 
 def drop_rollups(settings: Settings) -> None:
@@ -226,6 +232,10 @@ def _late(lake: Lake, key: str) -> Path:
     return lake.rollups / f"{key}.late.parquet"
 
 
+def _skips(lake: Lake, key: str) -> Path:
+    return lake.rollups / f"{key}.skips.parquet"
+
+
 def _key_of_rollup(path: Path) -> str:
     return f"{path.parent.name}/{path.name.removesuffix('.parquet').removesuffix('.late')}"
 
@@ -259,6 +269,7 @@ def _is_current(lake: Lake, index: dict[str, Any], path: Path) -> bool:
         and entry["stamp"] == _stamp(path)
         and (not entry["rows"] or _main(lake, _key(path)).exists())
         and (not entry["late_rows"] or _late(lake, _key(path)).exists())
+        and (not entry["skip_rows"] or _skips(lake, _key(path)).exists())
     )
 
 
@@ -269,6 +280,7 @@ def _resolve(lake: Lake, index: dict[str, Any], files: list[Path]) -> Rollups:
         tuple(_late(lake, k) for k, e in sorted(entries.items()) if e["late_rows"]),
         (),
         _LONG_AGO,
+        tuple(_skips(lake, k) for k, e in sorted(entries.items()) if e["skip_rows"]),
         {key: entry["made"] for key, entry in entries.items()},
         {key: entry["made"] for key, entry in index["files"].items()},
         {key: entry["rows"] + entry["late_rows"] for key, entry in entries.items()},
@@ -412,23 +424,29 @@ class _Keeper:
         """Write the rollups of files of different dates; return their entries of the index."""
         stamps = {_key(p): _stamp(p) for p in batch}
         made = time.time_ns()
-        rows = self._daily(connection, batch)
+        rows = self._read(connection, batch, with_card(read_sql("features/daily.sql")))
         by_day = {day_of(p): _key(p) for p in batch}
         entries: dict[str, Any] = {
-            _key(p): {"stamp": stamps[_key(p)], "made": made, "rows": 0, "late_rows": 0}
-            for p in batch
+            key: {"stamp": stamp, "made": made, "rows": 0, "late_rows": 0, "skip_rows": 0}
+            for key, stamp in stamps.items()
         }
         for day, is_late, part in parts_of(rows):
             key = by_day.get(day)
             if key is not None:
                 write_rows(part, _late(self.lake, key) if is_late else _main(self.lake, key))
                 entries[key]["late_rows" if is_late else "rows"] = part.num_rows
+        for day, part in days_of(self._read(connection, batch, read_sql("features/skip_day.sql"))):
+            key = by_day.get(day)
+            if key is not None:
+                write_rows(part, _skips(self.lake, key))
+                entries[key]["skip_rows"] = part.num_rows
         return entries
 
-    def _daily(self, connection: duckdb.DuckDBPyConnection, files: list[Path]) -> pa.Table:
-        """Daily rows of files, in any order."""
+    def _read(
+        self, connection: duckdb.DuckDBPyConnection, files: list[Path], text: str
+    ) -> pa.Table:
+        """Rows of files by listener, item and day, in any order."""
         days = [day_of(p) for p in files]
-        text = with_card(read_sql("features/daily.sql"))
         parameters = card_parameters(min(days), max(days) + timedelta(days=1), _FOREVER, files)
         return connection.sql(text, params=parameters).to_arrow_table()
 
@@ -437,7 +455,7 @@ class _Keeper:
         keep = {self.lake.rollups / "index.json", *(self._ledger(t) for t in _LEDGERS)}
         keep |= set(base_files(self.lake))
         for key in self.index["files"]:
-            keep |= {_main(self.lake, key), _late(self.lake, key)}
+            keep |= {of(self.lake, key) for of in (_main, _late, _skips)}
         for path in self.lake.rollups.rglob("*"):
             if path.is_file() and path not in keep:
                 path.unlink()

@@ -70,7 +70,7 @@ class SnapshotPairs:
                 base, rest = core, rollups.of_days(date.min, first)
                 self._splits = True
             self._written = PairBase(as_of, known_at, core.made)
-        self.source = RollupPairs(lake, rest, known_at, base, self._keep)
+        self.source = RollupPairs(lake, rest, known_at, base, self._keep, rollups.skips)
 
     def __enter__(self) -> Self:
         if self._written is not None:

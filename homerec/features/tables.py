@@ -218,6 +218,11 @@ class Shard:
         Numeric columns of ``listener_item``.
     pick_listener, pick_item : int64 (n_picks,)
         Rows of the artists picked at sign-up.
+    skip_listener, skip_item : int64 (n_skips,)
+        Rows of what was put on and only ever left within 30 s, ordered as pairs are; none of them
+        is among the pairs.
+    skip_columns : dict of str to float32 (n_skips,)
+        Numeric columns of ``skip``.
     """
 
     catalog: Catalog
@@ -230,6 +235,9 @@ class Shard:
     pair_columns: dict[str, Floats]
     pick_listener: Rows
     pick_item: Rows
+    skip_listener: Rows
+    skip_item: Rows
+    skip_columns: dict[str, Floats]
     _tag_listener: Rows
     _tag_code: npt.NDArray[np.int16]
     _tag_weight: Floats
@@ -246,6 +254,14 @@ class Shard:
     def pair_rows(self, listener_rows: Rows, item_rows: Rows) -> Rows:
         """Positions in the pair columns, -1 where a pair was never played."""
         return find(self._pair_keys, listener_rows * len(self.catalog.items) + item_rows)
+
+    @cached_property
+    def _skip_keys(self) -> npt.NDArray[np.int64]:
+        return self.skip_listener * len(self.catalog.items) + self.skip_item
+
+    def skip_rows(self, listener_rows: Rows, item_rows: Rows) -> Rows:
+        """Positions in the skip columns, -1 where a pair is not among them."""
+        return find(self._skip_keys, listener_rows * len(self.catalog.items) + item_rows)
 
     @cached_property
     def listener_tags(self) -> Floats:
@@ -295,6 +311,9 @@ def load_listeners(snapshot: SnapshotInfo, catalog: Catalog) -> Shard:
         pair_columns={},
         pick_listener=no_rows,
         pick_item=no_rows,
+        skip_listener=no_rows,
+        skip_item=no_rows,
+        skip_columns={},
         _tag_listener=no_rows,
         _tag_code=np.zeros(0, dtype=np.int16),
         _tag_weight=np.zeros(0, dtype=np.float32),
@@ -306,7 +325,7 @@ def load_shard(snapshot: SnapshotInfo, catalog: Catalog, low: int, high: int) ->
     within = (pc.field("listener") >= low) & (pc.field("listener") < high)
     tables = {
         name: pq.read_table(snapshot.path(name), filters=within)
-        for name in ("listener", "listener_tag", "pick")
+        for name in ("listener", "listener_tag", "pick", "skip")
     }
     listener = tables["listener"]
     keys = _key_column(listener, "listener")
@@ -320,6 +339,8 @@ def load_shard(snapshot: SnapshotInfo, catalog: Catalog, low: int, high: int) ->
     tagged = (tag_listener >= 0) & (tag_code >= 0)
     pick_listener, pick_item = _pair_rows(tables["pick"], keys, catalog)
     picked = (pick_listener >= 0) & (pick_item >= 0)
+    skip_listener, skip_item = _pair_rows(tables["skip"], keys, catalog)
+    skipped = (skip_listener >= 0) & (skip_item >= 0)
     return Shard(
         catalog=catalog,
         listeners=keys,
@@ -331,6 +352,9 @@ def load_shard(snapshot: SnapshotInfo, catalog: Catalog, low: int, high: int) ->
         pair_columns={k: v[known] for k, v in _numeric_columns(pair).items()},
         pick_listener=pick_listener[picked],
         pick_item=pick_item[picked],
+        skip_listener=skip_listener[skipped],
+        skip_item=skip_item[skipped],
+        skip_columns={k: v[skipped] for k, v in _numeric_columns(tables["skip"]).items()},
         _tag_listener=tag_listener[tagged],
         _tag_code=tag_code[tagged],
         _tag_weight=tag["weight"].to_numpy(zero_copy_only=False).astype(np.float32)[tagged],

@@ -43,6 +43,7 @@ MODEL: Final = ModelSpec(
         "tag_affinity",
         "start_affinity",
         "language_share",
+        "days_since_skip",
         "market_n_new_listener_plays_28d",
         "market_n_new_listener_starts_28d",
         "market_n_starts_7d",
@@ -65,7 +66,13 @@ MODEL: Final = ModelSpec(
         "base": "source_starts_score",
         "max_iter": 10,
         "truncation": 20,
-        "splits": ["source_starts_score", "tag_affinity", "start_affinity", "language_share"],
+        "splits": [
+            "source_starts_score",
+            "tag_affinity",
+            "start_affinity",
+            "language_share",
+            "days_since_skip",
+        ],
     },
     ranker_windows=3,
     # Stage 1 ends a week, not four, before the night; the ranker learned over fits made alike.

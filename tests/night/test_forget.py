@@ -365,7 +365,7 @@ def test_snapshot_manifest_and_training_take_the_redaction(canary: Canary) -> No
     settings = canary.settings
     info = load_snapshot(settings, AS_OF)
     assert info is not None
-    for table in ("listener", "listener_item", "listener_tag", "pick"):
+    for table in ("listener", "listener_item", "listener_tag", "pick", "skip"):
         assert info.manifest["rows"][table] == read_table(info, table).num_rows
     (entry,) = info.manifest["redactions"]
     assert entry["rows"]["listener"] == 1

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import iter_shards, load_catalog
+from homerec.models import get_model
 from homerec.models.fitted import FittedModel, rank
 from homerec.settings import Settings
 from homerec.training.evaluation import is_hit, shard_labels
@@ -19,6 +21,10 @@ from support.weeks import END, spec_of, week_lake
 
 NAMES = ["playlists", "podcasts", "shortcuts"]
 N_LISTENERS = 48
+SMALL: dict[str, dict[str, Any]] = {
+    "choice": {},
+    "lambdarank": {"max_iter": 8, "min_samples_leaf": 5},
+}
 
 
 def small(home: Path, **settings: object) -> Settings:
@@ -26,13 +32,15 @@ def small(home: Path, **settings: object) -> Settings:
 
 
 def lighter(name: str, settings: Settings) -> object:
-    spec = spec_of(name, settings)
+    spec, own = spec_of(name, settings), get_model(name, Settings(home=settings.home))
     return replace(
         spec,
         # Two weeks at most: the world is short, and what is older than stage 1 has no factor.
         ranker_windows=min(spec.ranker_windows, 14 // spec.label_window_days),
-        ranker_parameters={"max_iter": 8, "min_samples_leaf": 5},
         negatives=15,
+        # Each with its own kind of ranker, small.
+        ranker=own.ranker,
+        ranker_parameters={**own.ranker_parameters, **SMALL[own.ranker]},
     )
 
 

@@ -37,6 +37,7 @@ class Evidence:
         items: Rows,
         weights: Mapping[str, float],
         passive_weights: Mapping[str, float],
+        skipped: float,
     ) -> Self:
         """Read a shard's listeners and the starts of some items.
 
@@ -48,22 +49,27 @@ class Evidence:
         weights, passive_weights : mapping of str to float
             What a start of an item type counts, a pick as well, and one of an item that was never
             put on itself.
+        skipped : float
+            What a start counts if the item was only ever left within 30 s, of one that was played.
         """
         chosen_weights = np.array([weights.get(t, 0.0) for t in ITEM_TYPES])
         passive = np.array([passive_weights.get(t, 0.0) for t in ITEM_TYPES])
         passive = np.minimum(passive, chosen_weights)
-        types = shard.catalog.types[shard.pair_item]
+        catalog_types = shard.catalog.types
+        types = catalog_types[shard.pair_item]
         chosen = shard.pair_columns["n_chosen"] > 0
-        n_picks = len(shard.pick_item)
-        picked = chosen_weights[shard.catalog.types[shard.pick_item]]
-        weight = np.concatenate([np.where(chosen, chosen_weights[types], passive[types]), picked])
-        days = shard.pair_columns["days_since_first"].astype(np.float64)
-        since = np.concatenate([days, np.full(n_picks, np.inf)])
-        listener = np.concatenate([shard.pair_listener, shard.pick_listener]).astype(np.int64)
+        left = skipped * chosen_weights[catalog_types[shard.skip_item]]
+        picked = chosen_weights[catalog_types[shard.pick_item]]
+        weight = np.concatenate(
+            [np.where(chosen, chosen_weights[types], passive[types]), left, picked]
+        )
+        days = [of["days_since_first"] for of in (shard.pair_columns, shard.skip_columns)]
+        since = np.concatenate([*days, np.full(len(picked), np.inf)]).astype(np.float64)
+        listener = np.concatenate([shard.pair_listener, shard.skip_listener, shard.pick_listener])
         column = np.full(len(shard.catalog.items) + 1, -1, dtype=np.int64)
         column[items] = np.arange(len(items))
         column[-1] = -1
-        at = column[np.concatenate([shard.pair_item, shard.pick_item])]
+        at = column[np.concatenate([shard.pair_item, shard.skip_item, shard.pick_item])]
         kept = np.flatnonzero((at >= 0) & (weight > 0))
         # Who picked an item and played it has started it once, when it was picked.
         place, which = np.unique(listener[kept] * len(items) + at[kept], return_inverse=True)

@@ -40,7 +40,16 @@ from homerec.candidates.starts.vectors import Doubles, Integers
 from homerec.columns import ITEM_TYPES
 from homerec.errors import TrainingError
 from homerec.features.tables import Keys, Rows, Shard
-from homerec.parameters import Count, ItemType, NotNegative, Positive, Ratio, Share, checked
+from homerec.parameters import (
+    Count,
+    ItemType,
+    NotNegative,
+    Odds,
+    Positive,
+    Ratio,
+    Share,
+    checked,
+)  # fmt: skip
 
 _MIN_ITEMS: Final = 2
 _WEIGHTS: Final = {"artist": 1.0, "album": 1.0, "playlist": 1.0, "show": 1.0}
@@ -70,6 +79,12 @@ class StartsSource(CandidateSource):
     passive_weights : dict of str to float
         The same for items that were played, but never put on themselves; 0 for types that do not
         stand here, and at most what ``weights`` says.
+    skipped : float
+        What a start counts if the item was only ever left within 30 s, of one that was played, in
+        [0, 1].
+    skipped_odds : float
+        How many times as likely such an item is played after all, of what else it would be, in
+        (0, 1].
     iterations : int
         Alternations between items and listeners.
     members : int
@@ -105,6 +120,8 @@ class StartsSource(CandidateSource):
         foreign: Ratio = 0.25,
         weights: dict[ItemType, Share] | None = None,
         passive_weights: dict[ItemType, Share] | None = None,
+        skipped: Share = 0.5,
+        skipped_odds: Odds = 0.6,
         iterations: Count = 25,
         members: Count = 3,
         ceiling: Positive = 2.0,
@@ -121,6 +138,8 @@ class StartsSource(CandidateSource):
             foreign=foreign,
             weights=dict(_WEIGHTS if weights is None else weights),
             passive_weights=dict(_PASSIVE_WEIGHTS if passive_weights is None else passive_weights),
+            skipped=skipped,
+            skipped_odds=skipped_odds,
             iterations=iterations,
             members=members,
             ceiling=ceiling,
@@ -248,6 +267,7 @@ class StartsSource(CandidateSource):
             learned.sides(catalog, query.items),
             learned.present(catalog, query.items),
             learned.chooser.ceiling,
+            float(np.log(self.parameters["skipped_odds"])),
         )
 
     def explain(
@@ -273,7 +293,8 @@ class StartsSource(CandidateSource):
             return added * weight[:, None]
 
         known = np.flatnonzero(asked >= 0)
-        started = self._evidence(query.shard, columns, learned.weights).started
+        # What was left at once is evidence, but nobody is told that it is why.
+        started = self._evidence(query.shard, columns, learned.weights, skipped=0.0).started
         best = np.full(len(listener), -1, dtype=np.int64)
         best[known] = strongest(started, columns, barred, listener[known], item[known], parts)
         return Reasons.of_items(query.shard, listener, best)
@@ -334,5 +355,8 @@ class StartsSource(CandidateSource):
             rows = np.sort(rng.choice(rows, self.parameters["max_listeners"], replace=False))
         return items[enough], evidence.take(rows, enough), markets[rows]
 
-    def _evidence(self, shard: Shard, items: Rows, weights: dict[str, float]) -> Evidence:
-        return Evidence.read(shard, items, weights, self.parameters["passive_weights"])
+    def _evidence(
+        self, shard: Shard, items: Rows, weights: dict[str, float], skipped: float | None = None
+    ) -> Evidence:
+        of_skipped = self.parameters["skipped"] if skipped is None else skipped
+        return Evidence.read(shard, items, weights, self.parameters["passive_weights"], of_skipped)

@@ -22,6 +22,8 @@ AS_OF = date(2026, 4, 10)
 TAGS = (["rock", "pop"], ["news"], None)
 ZONES = ("Europe/Berlin", "America/New_York", "Asia/Kolkata")
 N_LISTENERS, N_ITEMS, N_EVENTS = 12, 30, 1500
+#: Items after those that are played, which are only ever left at once.
+N_LEFT = 3
 
 
 def made_up_events() -> list[Row]:
@@ -39,6 +41,9 @@ def made_up_events() -> list[Row]:
         ms = int(rng.integers(0, 120_000))
         keys["content"] = int(rng.integers(1, 9))
         events.append(event(who, at, arrived_at=at + late, ms_played=ms, **keys))
+        if rng.random() < 0.03:
+            left = {**keys, "context": N_ITEMS + int(rng.integers(1, N_LEFT + 1))}
+            events.append(event(who, at, arrived_at=at + late, ms_played=ms % 30_000, **left))
     return events
 
 
@@ -57,7 +62,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Settings:
                 language=(None, "de", "en")[key % 3],
                 markets=["DE", "US"] if key == 7 else None,
             )
-            for key in range(1, N_ITEMS + 1)
+            for key in range(1, N_ITEMS + N_LEFT + 1)
         ],
         tables={
             "contents": [

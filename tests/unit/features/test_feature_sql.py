@@ -46,6 +46,9 @@ TABLES = {
     "daily_rest": f"listener INTEGER, item INTEGER, day DATE, late_at TIMESTAMP, {_COUNTS}",
     "daily_more": f"listener INTEGER, item INTEGER, day DATE, late_at TIMESTAMP, {_COUNTS}",
     "known": f"listener INTEGER, item INTEGER, day DATE, {_COUNTS}",
+    "skip_day": "listener INTEGER, item INTEGER, day DATE, late_at TIMESTAMP, n_skips INTEGER, "
+    "first_at TIMESTAMP, last_at TIMESTAMP",
+    "pair": "listener INTEGER, item INTEGER",
     "listener_kind": "listener INTEGER, type VARCHAR, language VARCHAR, n_items BIGINT, "
     "n_items_28d BIGINT, n_starts_28d BIGINT, n_plays BIGINT, n_plays_7d BIGINT, "
     "n_plays_28d BIGINT, n_morning BIGINT, n_afternoon BIGINT, n_evening BIGINT, "

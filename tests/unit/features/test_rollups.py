@@ -101,3 +101,44 @@ def test_a_listener_whose_row_comes_after_the_events_is_counted_then(tmp_path: P
     write_table(Lake(tmp_path), "listeners", [listener(1), listener(2)])
     assert mornings(settings) == {1: 0, 2: 0}
     assert tables(settings) == tables(settings, rebuild=True)
+
+
+def skips(settings: Settings, known_at_day: date = AS_OF) -> list[tuple[int, int, int]]:
+    info = ensure_snapshot(settings, known_at_day, writer="night")
+    assert verify_snapshot(settings, info) > 0
+    rows = pq.read_table(info.path("skip")).to_pylist()
+    return [(row["listener"], row["item"], row["n_skips"]) for row in rows]
+
+
+def test_skips_are_kept_until_the_item_is_played_and_late_ones_come_when_they_are_known(
+    tmp_path: Path,
+) -> None:
+    settings = build_lake(
+        tmp_path,
+        items=[item(k) for k in (1, 2, 3)],
+        listeners=[listener(1), listener(2)],
+        events=[
+            event(1, "2026-03-08T10:00", show=1, ms_played=29_999),
+            event(1, "2026-03-08T11:00", show=1, ms_played=2_000),
+            event(2, "2026-03-08T10:00", show=3, ms_played=2_000),
+            event(2, "2026-03-09T10:00", show=3),
+            # Known at 03:00 of the 11th, not of the 10th.
+            event(2, "2026-03-09T12:00", show=2, ms_played=2_000, arrived_at="2026-03-10T08:00"),
+            event(1, "2026-03-10T10:00", show=1, ms_played=30_000),
+        ],
+    )
+    assert skips(settings) == [(1, 1, 2)]
+    # The next night adds to what rollups and pairs keep.
+    assert skips(settings, date(2026, 3, 11)) == [(2, 2, 1)]
+    kept = sorted(p.name for p in (tmp_path / "rollups").rglob("*.skips.parquet"))
+    assert kept == ["part-0.skips.parquet"] * 2
+
+
+def test_a_forgotten_skip_rollup_is_made_again(tmp_path: Path) -> None:
+    left = event(1, "2026-03-08T10:00", show=1, ms_played=2_000)
+    settings = build_lake(tmp_path, items=[item(1)], listeners=[listener(1)], events=[left])
+    write_events(Lake(tmp_path), [event(1, "2026-03-09T10:00", artist=2)])
+    assert skips(settings) == [(1, 1, 1)]
+    for path in (tmp_path / "rollups").rglob("*.skips.parquet"):
+        path.unlink()
+    assert skips(settings, date(2026, 3, 11)) == [(1, 1, 1)]

@@ -35,6 +35,11 @@ def info(tmp_path_factory: pytest.TempPathFactory) -> SnapshotInfo:
             event(5, "2026-03-09T12:00", show=11),
             event(9, "2026-03-03T12:00", show=10),
             event(9, "2026-03-08T12:00", show=14),
+            event(5, "2026-03-08T12:00", show=10, ms_played=5_000),
+            event(5, "2026-03-09T18:00", show=10, ms_played=5_000),
+            event(5, "2026-03-09T18:00", show=11, ms_played=5_000),
+            event(7, "2026-03-09T18:00", show=14, ms_played=5_000),
+            event(9, "2026-03-07T12:00", artist=12, context=13, ms_played=5_000),
         ],
         items=[
             item(10, tags=["news", "talk"], language="de", markets=["DE"]),
@@ -113,10 +118,15 @@ def test_a_shard_holds_its_listeners_and_their_pairs(info: SnapshotInfo, shard: 
     # The unreleased item 14 of listener 9 is not among them.
     assert pairs == [(0, 0), (0, 2), (0, 3), (1, 1), (3, 0)]
     assert shard.pick_listener.tolist() == [2]
+    # Listener 5 has played show 11; item 14, which listener 7 left, is not released.
+    skips = list(zip(shard.skip_listener.tolist(), shard.skip_item.tolist(), strict=True))
+    assert skips == [(1, 0), (3, 3)]
+    assert shard.skip_columns["n_skips"].tolist() == [2, 1]
     middle = load_shard(info, shard.catalog, 5, 9)
     assert middle.listeners.tolist() == [5, 7]
     assert middle.pair_listener.tolist() == [0]
     assert middle.pick_listener.tolist() == [1]
+    assert middle.skip_listener.tolist() == [0]
     assert [shard.catalog.markets[m] for m in middle.markets] == ["US", "US"]
 
 
@@ -186,6 +196,11 @@ def test_a_snapshot_without_listeners_has_no_shards(tmp_path: Path) -> None:
         ("item_type", 2, 13, -1, 2),
         ("market_start_ratio", 2, 10, -1, 1),
         ("market_start_ratio", 7, 10, -1, 0),
+        ("days_since_skip", 5, 10, -1, 0.25),
+        ("days_since_skip", 5, 11, -1, np.nan),
+        ("days_since_skip", 2, 10, -1, np.nan),
+        ("days_since_skip", 9, 13, -1, 2.5),
+        ("days_since_skip", 9, 12, -1, np.nan),
     ],
 )
 def test_features_have_the_values_computed_by_hand(

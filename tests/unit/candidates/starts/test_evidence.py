@@ -1,5 +1,6 @@
 """What is read of listeners' starts: when, how much it counts, how long it was known."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -84,7 +85,7 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Shard:
 def test_a_shard_is_read_pair_by_pair_and_picks_come_first(shard: Shard) -> None:
     items = np.arange(len(shard.catalog.items), dtype=np.int64)
     weights = {"artist": 0.8, "show": 0.5}
-    found = Evidence.read(shard, items, weights, {"artist": 0.1})
+    found = Evidence.read(shard, items, weights, {"artist": 0.1}, skipped=1.0)
     chosen = shard.pair_columns["n_chosen"] > 0
     kinds = [ITEM_TYPES[kind] for kind in shard.catalog.types]
     expected: dict[tuple[int, int], tuple[float, float]] = {}
@@ -108,7 +109,33 @@ def test_a_shard_is_read_pair_by_pair_and_picks_come_first(shard: Shard) -> None
 
 def test_an_item_that_the_catalog_does_not_hold_has_no_starts(shard: Shard) -> None:
     shows = shard.catalog.of_type("show")
-    found = Evidence.read(shard, np.append(shows, -1), {"show": 1.0}, {})
+    found = Evidence.read(shard, np.append(shows, -1), {"show": 1.0}, {}, skipped=1.0)
     assert found.started.shape == (shard.n_listeners, len(shows) + 1)
     assert found.started[:, -1].nnz == 0
     assert found.started.nnz == np.isin(shard.pair_item, shows).sum()
+
+
+def test_what_was_only_left_at_once_is_a_weaker_start_and_a_pick_of_it_a_whole_one(
+    shard: Shard,
+) -> None:
+    artist, show = (int(shard.catalog.of_type(kind)[0]) for kind in ("artist", "show"))
+    never = next(
+        line
+        for line in range(shard.n_listeners)
+        if shard.pair_rows(np.array([line, line]), np.array([artist, show])).max() < 0
+    )
+    left = replace(
+        shard,
+        skip_listener=np.array([never, never]),
+        skip_item=np.array([artist, show]),
+        skip_columns={"days_since_first": np.array([9.0, 4.0], np.float32)},
+        pick_listener=np.array([never]),
+        pick_item=np.array([artist]),
+    )
+    items = np.array([artist, show])
+    weights = {"artist": 0.8, "show": 1.0}
+    found = Evidence.read(left, items, weights, {}, skipped=0.5).take(np.array([never]))
+    assert found.started.toarray().tolist() == [[0.8, 0.5]]
+    assert found.since.tolist() == [np.inf, 4.0]
+    without = Evidence.read(left, items, weights, {}, skipped=0.0).take(np.array([never]))
+    assert without.started.toarray().tolist() == [[0.8, 0.0]]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from homerec.candidates.base import Query
+from homerec.candidates.base import NO_REASON, Query
 from homerec.candidates.starts import prepared
 from homerec.candidates.starts.attributes import Attributes
 from homerec.candidates.starts.learned import Learned
@@ -233,6 +233,52 @@ def test_blocks_of_scores_are_the_scores_of_pairs(
     ready.top(5)
     listener, show = (part.ravel() for part in np.meshgrid(rows, query.items, indexing="ij"))
     np.testing.assert_allclose(blocks[0].ravel(), ready.score(listener, show), atol=1e-4)
+
+
+def left_at_once(shard: Shard, key: int, keys: list[int]) -> Shard:
+    """The same shard, in which a listener has put on some items and left them at once."""
+    row, items = find(shard.listeners, np.array([key])), np.sort(shard.catalog.rows(np.array(keys)))
+    return replace(
+        shard,
+        skip_listener=np.repeat(row, len(items)),
+        skip_item=items,
+        skip_columns={"days_since_first": np.full(len(items), 3.0, np.float32)},
+    )
+
+
+def test_what_was_left_at_once_is_less_likely_by_its_odds_and_nothing_else_is(
+    shard: Shard,
+) -> None:
+    key, low = 1, 0.01
+    before, after = (
+        StartsSource(skipped_odds=odds, factors=4, min_listeners=2, precision=2.0).fit(
+            fit_data(shard.catalog, shard)
+        )
+        for odds in (1.0, low)
+    )
+    row = find(shard.listeners, np.array([key]))
+    best = before.prepare(Query(shard, row, ("show",))).top(2).item
+    left = shard.catalog.items[best].tolist()
+    tried = left_at_once(shard, key, left)
+    plain, lower = scores(before, tried, key), scores(after, tried, key)
+    apart = {show: plain[show] - lower[show] for show in plain}
+    assert {show for show, by in apart.items() if by} == set(left)
+    assert [apart[show] for show in left] == pytest.approx([-np.log(low)] * 2, abs=1e-5)
+    now = [set(s.prepare(Query(tried, row, ("show",))).top(2).item) for s in (before, after)]
+    assert now[0] == set(best)
+    assert not now[1] & set(best)
+
+
+def test_what_was_left_at_once_tells_of_taste_and_explains_no_card(shard: Shard) -> None:
+    source = make_source("starts").fit(fit_data(shard.catalog, shard))
+    tried = left_at_once(shard, COLD, SHOWS["a"][:3])
+    nobody, found = (lean(scores(source, of, COLD), "a") for of in (shard, tried))
+    assert found > nobody + 0.5
+    row = find(shard.listeners, np.array([COLD]))
+    query = Query(tried, row, ("show",))
+    show = shard.catalog.rows(np.array(SHOWS["a"][5:6]))
+    barred = np.zeros(len(shard.catalog.items), np.bool_)
+    assert source.explain(query, row, show, barred).kind.tolist() == [NO_REASON]
 
 
 def test_what_is_saved_serves_the_same(shard: Shard, tmp_path: Path) -> None:

@@ -60,19 +60,24 @@ MODEL: Final = ModelSpec(
         "listener_show_starts_28d",
         "listener_show_play_ratio",
     ),
-    # A few weights only correct what stage 1 says of a start, by what a listener has of an item:
-    # how popular or new it is for everybody is in that score, and has few cases to learn from.
-    ranker="choice",
+    # Trees only correct what stage 1 says of a start, by what a listener has of an item: how
+    # popular or new it is for everybody is in that score, and has few cases to learn from.
+    ranker="lambdarank",
     ranker_parameters={
         "base": "source_starts_score",
-        "terms": ["source_starts_score", "tag_affinity", "start_affinity", "language_share"],
-        "present": ["days_since_skip"],
-        "varying": ["source_starts_score", "start_affinity", "language_share"],
-        "by": "listener_n_shows",
+        "max_iter": 10,
+        "truncation": 20,
+        "splits": [
+            "source_starts_score",
+            "source_als_score",
+            "source_co_listening_score",
+            "tag_affinity",
+            "start_affinity",
+            "language_share",
+            "days_since_skip",
+            "listener_n_shows",
+        ],
     },
-    # Few weights need no more lists, and every candidate of a list counts.
-    negatives=200,
-    max_lists=20_000,
     # With one window the items without a factor would be other ones than at night.
     ranker_windows=2,
     # Stage 1 ends a week, not three, before the night; the ranker learned over fits made alike.

@@ -36,7 +36,6 @@ from homerec.parameters import (
 )
 from homerec.ranking.base import Ranker
 from homerec.ranking.boosting import BoostingRanker
-from homerec.ranking.choice import ChoiceRanker
 from homerec.ranking.listwise import LambdaRanker
 from homerec.ranking.logistic import LogisticRanker
 
@@ -55,7 +54,7 @@ SOURCES: Final[dict[str, type[CandidateSource]]] = {
     )
 }
 RANKERS: Final[dict[str, type[Ranker]]] = {
-    kind.name: kind for kind in (BoostingRanker, ChoiceRanker, LambdaRanker, LogisticRanker)
+    kind.name: kind for kind in (BoostingRanker, LambdaRanker, LogisticRanker)
 }
 
 Label = Literal["new_plays", "next_familiar"]

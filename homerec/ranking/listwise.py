@@ -1,22 +1,23 @@
 """Ranker by gradient boosted trees on the order within each list (listwise)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from homerec.errors import ArtifactError
+from homerec.errors import ArtifactError, SettingsError, TrainingError
 from homerec.features.tables import Floats
 from homerec.parameters import Count, Leaves, NotNegative, Positive, Whole, checked
-from homerec.ranking.base import check_labels, to_save, to_score
-from homerec.ranking.named import NamedRanker
+from homerec.ranking.base import Ranker, check_labels, to_save, to_score
 
 _FILE: Final = "ranker.txt"
+#: Stands for a base that is missing: the log of a chance below all that are ever started.
+_NO_BASE: Final = -20.0
 
 
-class LambdaRanker(NamedRanker):
+class LambdaRanker(Ranker):
     """LightGBM's LambdaRank: trees that gain NDCG within lists; a score says nothing across lists.
 
     It pays where lists differ in how much of them is played (one list per daypart, listeners who
@@ -74,10 +75,27 @@ class LambdaRanker(NamedRanker):
             seed=seed,
         )
         self.booster_: Any = None
+        self._features: list[str] | None = None
 
-    def uses(self) -> Mapping[str, Sequence[str]]:
-        """Features that the parameters name, by what the ranker does with them."""
-        return {**super().uses(), "splits on": self.parameters["splits"]}
+    def read(self, features: Sequence[str]) -> Self:
+        """Find the base and the features to split on among the columns.
+
+        Raises
+        ------
+        SettingsError
+            One of them is not there.
+        """
+        base, splits = self.parameters["base"], self.parameters["splits"]
+        uses = {"begins with the feature": [base] if base else [], "splits on": splits}
+        for use, names in uses.items():
+            if missing := [name for name in names if name not in features]:
+                raise SettingsError(
+                    f"Ranker {self.name} {use} {', '.join(missing)}, which the model does not "
+                    f"read; it reads {', '.join(features)}. Add it to the features, or name "
+                    "another."
+                )
+        self._features = list(features)
+        return self
 
     def fit(
         self, features: Floats, labels: npt.NDArray[np.float32], groups: npt.NDArray[np.int64]
@@ -125,6 +143,23 @@ class LambdaRanker(NamedRanker):
         """Columns that trees may split on."""
         splits = self.parameters["splits"]
         return features[:, [self._at(name, "splits on") for name in splits]] if splits else features
+
+    def _begin(self, features: Floats) -> npt.NDArray[np.float64] | None:
+        """Scores before the first tree."""
+        base = self.parameters["base"]
+        if not base:
+            return None
+        column = features[:, self._at(base, "begins with")].astype(np.float64)
+        return np.where(np.isnan(column), _NO_BASE, column)
+
+    def _at(self, name: str, use: str) -> int:
+        """Look up the column of a feature."""
+        if self._features is None:
+            raise TrainingError(
+                f"Ranker {self.name} {use} {name} and was not told which column that is. Call read "
+                "first."
+            )
+        return self._features.index(name)
 
     def save(self, folder: Path) -> None:
         """Write the trees as LightGBM's text.

@@ -14,7 +14,7 @@ N = 3_000
 
 
 def make(name: str) -> Ranker:
-    return RANKERS[name](seed=3, **({} if name in ("choice", "logistic") else {"max_iter": 30}))
+    return RANKERS[name](seed=3, **({} if name == "logistic" else {"max_iter": 30}))
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from threadpoolctl import threadpool_limits
 
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import iter_shards, load_catalog
-from homerec.models import get_model
 from homerec.models.fitted import FittedModel, rank
 from homerec.settings import Settings
 from homerec.training.evaluation import is_hit, shard_labels
@@ -21,10 +19,6 @@ from support.weeks import END, spec_of, week_lake
 
 NAMES = ["playlists", "podcasts", "shortcuts"]
 N_LISTENERS = 48
-SMALL: dict[str, dict[str, Any]] = {
-    "choice": {},
-    "lambdarank": {"max_iter": 8, "min_samples_leaf": 5},
-}
 
 
 def small(home: Path, **settings: object) -> Settings:
@@ -32,15 +26,13 @@ def small(home: Path, **settings: object) -> Settings:
 
 
 def lighter(name: str, settings: Settings) -> object:
-    spec, own = spec_of(name, settings), get_model(name, Settings(home=settings.home))
+    spec = spec_of(name, settings)
     return replace(
         spec,
         # Two weeks at most: the world is short, and what is older than stage 1 has no factor.
         ranker_windows=min(spec.ranker_windows, 14 // spec.label_window_days),
+        ranker_parameters={"max_iter": 8, "min_samples_leaf": 5},
         negatives=15,
-        # Each with its own kind of ranker, small.
-        ranker=own.ranker,
-        ranker_parameters={**own.ranker_parameters, **SMALL[own.ranker]},
     )
 
 

@@ -18,22 +18,10 @@ N_DAYS: Final = 42
 END: Final = date(2026, 3, 15)
 N_ITEMS: Final = 45
 ARTISTS: Final = {0: (901, 902), 1: (903, 904)}
-#: What trees read of a model whose own ranker is another one.
-READS: Final[dict[str, dict[str, Any]]] = {
-    "podcasts": {
-        "base": "source_starts_score",
-        "splits": [
-            "source_starts_score", "source_als_score", "source_co_listening_score", "tag_affinity",
-            "start_affinity", "language_share", "listener_n_shows",
-        ],
-    },
-}  # fmt: skip
 #: Small enough to be fitted in a moment.
 OVERRIDES: Final[dict[str, dict[str, Any]]] = {
     name: {
-        # Trees for all: what is tested with them has parameters to change.
-        "ranker": "lambdarank",
-        "ranker_parameters": {"max_iter": 25, "min_samples_leaf": 10, **READS.get(name, {})},
+        "ranker_parameters": {"max_iter": 25, "min_samples_leaf": 10},
         **(
             {"sources": {"als": {"factors": 6, "min_listeners": 2, "iterations": 6}}}
             if name != "shortcuts"

@@ -34,6 +34,8 @@ _SHAPES: Final = (0.2, 5.0)
 _PRIOR_STARTS: Final = 30.0
 #: How many starts of an item are worth as much as its language, in telling the market.
 _OF_LANGUAGE: Final = 20.0
+#: Starts on days of release that are added, as if such days counted whole.
+_PRIOR_OPENING: Final = 2.0
 #: Older than this is old, in days.
 _OLD: Final = 1e6
 #: Days ahead that an item's novelty is averaged over: those that labels look at.
@@ -53,6 +55,9 @@ class Novelty:
         Mean share of the type's starts that a new item gets, boost apart.
     shape : float
         Of the gamma distribution of that share: its squared mean by its variance.
+    opening : float
+        For how much the rest of the day of its release counts, in [0, 1]: where a new item cannot
+        be started before the next day, that nobody has says nothing.
     lift : dict of str to float64 (n_markets,)
         By language, how much more of its starts an item has in a market than other items.
     """
@@ -61,6 +66,7 @@ class Novelty:
     days: float
     rate: float
     shape: float
+    opening: float
     lift: Mapping[str, Doubles]
 
     @classmethod
@@ -103,8 +109,12 @@ class Novelty:
         # A start before the release tells nothing of how novelty passes.
         known = daily * (there > 0)
         middle = np.maximum(before - 0.5, 0.0)
-        boost, days = _decay(known[new], middle[new], there[new] * of_day)
-        exposure = (_times(middle, boost, days) * there * of_day).sum(axis=1)
+        # The day of the release is there for a part; what it is worth is learned from the others.
+        whole = there >= 1.0
+        boost, days = _decay((known * whole)[new], middle[new], (there * whole)[new] * of_day)
+        due = _times(middle, boost, days) * there * of_day
+        opening = _opening(known[new], due[new], whole[new])
+        exposure = (due * np.where(whole, 1.0, opening)).sum(axis=1)
         starts = known.sum(axis=1)
         told = starts.sum() > 0 and exposure.sum() > 0
         usual = starts.sum() / exposure.sum() if told else 1.0 / max(len(age), 1)
@@ -120,7 +130,7 @@ class Novelty:
             own = heard[:, spoken == language].sum(axis=1) + _PRIOR_STARTS * everywhere
             lift[language] = np.ones(len(here))
             lift[language][of_many] = own / own.sum() / everywhere
-        return cls(boost, days, float(rate), shape, lift)
+        return cls(boost, days, float(rate), shape, opening, lift)
 
     def log_chance(
         self, starts: Doubles, age: Doubles, languages: list[str], of_market: Doubles,
@@ -150,7 +160,11 @@ class Novelty:
         """
         age = np.clip(age, 0.0, _OLD)
         seen = np.minimum(age, n_days)
-        exposure = of_market.sum() / n_days * self._sum(age - seen, age)
+        days = self._sum(age - seen, age)
+        # As of a midnight, what exceeds whole days is the day of the release.
+        first = np.where(age < n_days, age % 1.0, 0.0)
+        days -= (1.0 - self.opening) * self._sum(np.zeros(len(age)), first)
+        exposure = of_market.sum() / n_days * days
         count = starts.sum(axis=0)
         share = (self.shape + count) / (self.shape / self.rate + exposure)
         share *= self._sum(age, age + _AHEAD_DAYS) / _AHEAD_DAYS
@@ -212,6 +226,29 @@ def _decay(starts: Doubles, age: Doubles, exposure: Doubles) -> tuple[float, flo
         loss, np.array([1.0, usual]), bounds=[_BOOSTS, tuple(np.log(_DAYS))], method="L-BFGS-B"
     )
     return float(found.x[0]), float(np.exp(found.x[1]))
+
+
+def _opening(starts: Doubles, due: Doubles, whole: Bools) -> float:
+    """Tell for how much the day of the release counts, by the starts of new items.
+
+    Parameters
+    ----------
+    starts, due : float64 (n_new, n_days)
+        By item and day; ``due`` up to a factor of the item.
+    whole : bool (n_new, n_days)
+        Days on which the item was there from the begin; others count only if it came then.
+
+    Notes
+    -----
+    Each item's later days say how many starts were due on its first one. As many more as
+    ``_PRIOR_OPENING`` are added to both sides.
+    """
+    later = np.where(whole, due, 0.0).sum(axis=1)
+    has = later > 0
+    scale = np.where(whole, starts, 0.0).sum(axis=1)[has] / later[has]
+    seen = np.where(whole, 0.0, starts)[has].sum()
+    expected = (np.where(whole, 0.0, due)[has].sum(axis=1) * scale).sum()
+    return float(min((seen + _PRIOR_OPENING) / (expected + _PRIOR_OPENING), 1.0))
 
 
 def _shape(starts: Doubles, expected: Doubles) -> float:

@@ -14,8 +14,6 @@ from homerec.training.experiments.space import Values, points
 
 #: Fields of the spec that change what is learned but neither who is judged nor by what.
 _WHOLE: Final = ("ranker_windows", "negatives", "max_lists")
-#: Parameters of rankers that list features.
-_OF_FEATURES: Final = ("splits", "terms", "present", "varying")
 _LISTS: Final = ("sources.add", "sources.remove", "features.add", "features.remove")
 #: Name of the configuration that changes nothing.
 CURRENT: Final = "current"
@@ -200,10 +198,9 @@ def _changed(file: ExperimentFile, place: Place, spec: ModelSpec, values: Values
             )
     gone = [f"{SOURCE_PREFIX}{n}_{said}" for n in removed for said in _SAID]
     gone += values.get("features.remove", [])
-    for lists in _OF_FEATURES:
-        if lists in given and f"ranker.{lists}" not in values:
-            # A ranker cannot use what the model no longer reads.
-            given[lists] = [name for name in given[lists] if name not in gone]
+    if "splits" in given and "ranker.splits" not in values:
+        # Trees cannot split on what the model no longer reads.
+        given["splits"] = [name for name in given["splits"] if name not in gone]
     features = tuple(f for f in spec.features if f not in gone) + tuple(
         values.get("features.add", [])
     )

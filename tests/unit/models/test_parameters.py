@@ -75,7 +75,7 @@ def test_a_ranker_names_what_does_not_fit(name: str) -> None:
         ({"limits": {"metric_flor": 0.1}}, "limits. sets metric_flor; known are metric_floor, "),
         ({"sources": {"starts": {"k": 0}}}, r"sources.starts\] k is 0: input should be greater"),
         ({"sources": {"starts": {"members": 0}}}, "source starts: members is 0"),
-        ({"ranker_parameters": {"l2": -3.0}}, "l2 is -3.0: input should be greater"),
+        ({"ranker_parameters": {"max_iter": -3}}, "max_iter is -3: input should be greater"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_found_when_it_is_read(

@@ -8,7 +8,6 @@ import pytest
 
 from homerec.errors import ArtifactError, SettingsError, TrainingError
 from homerec.ranking.boosting import BoostingRanker
-from homerec.ranking.choice import ChoiceRanker
 from homerec.ranking.listwise import LambdaRanker
 from homerec.ranking.logistic import LogisticRanker
 
@@ -197,89 +196,3 @@ def test_a_damaged_or_missing_lightgbm_file_is_an_artifact_error(
         (tmp_path / "ranker.txt").write_text(content)
     with pytest.raises(ArtifactError, match=r"ranker\.txt is not a readable LightGBM model"):
         LambdaRanker().load(tmp_path)
-
-
-NAMES = ["liked", "tried", "chance", "known", "of_list"]
-
-
-def choices(n_lists: int = 4_000, size: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One play a list, by log odds of chance + (2 - ln(1 + known)) liked - 1.5 if tried."""
-    rng = np.random.default_rng(9)
-    n = n_lists * size
-    groups = np.repeat(np.arange(n_lists), size)
-    liked, chance = rng.normal(size=(2, n))
-    known = rng.poisson(3, n_lists)[groups]
-    of_list = rng.normal(size=n_lists)[groups]
-    tried = np.where(rng.random(n) < 0.2, rng.exponential(9, n), np.nan)
-    odds = chance + (2 - np.log1p(known)) * liked - 1.5 * ~np.isnan(tried) + rng.gumbel(size=n)
-    best = odds.reshape(-1, size)
-    labels = (best == best.max(axis=1, keepdims=True)).ravel().astype(np.float32)
-    features = np.stack([liked, tried, chance, known, of_list], axis=1).astype(np.float32)
-    return features, labels, groups
-
-
-def chooser(**parameters: object) -> ChoiceRanker:
-    own = {"base": "chance", "terms": ["liked", "of_list"], "present": ["tried"]}
-    own |= {"varying": ["liked"], "by": "known", "l2": 1.0}
-    return ChoiceRanker(**{**own, **parameters}).read(NAMES)  # type: ignore[arg-type]
-
-
-def test_the_choice_finds_the_weights_that_made_the_plays() -> None:
-    ranker = chooser().fit(*choices(16_000))
-    liked, of_list, tried, varying = ranker.weights_
-    assert (liked, tried, varying) == pytest.approx((2.0, -1.5, -1.0), abs=0.08)
-    # What is the same for a whole list tells nothing of its order.
-    assert of_list == pytest.approx(0.0, abs=1e-6)
-
-
-def test_a_choices_score_adds_the_base_once_and_takes_a_missing_term_for_its_mean() -> None:
-    features, labels, groups = choices(500)
-    features[::3, 0] = np.nan
-    ranker = chooser().fit(features, labels, groups)
-    asked = np.array([[0.4, np.nan, 0.0, 2, 0], [0.4, 3.0, 1.0, 2, 0]], dtype=np.float32)
-    liked, _, tried, varying = ranker.weights_
-    low, high = ranker.score(asked)
-    assert low == pytest.approx((liked + varying * np.log(3)) * 0.4, rel=1e-5)
-    assert high - low == pytest.approx(1.0 + tried, rel=1e-4)
-    mean = float(np.nanmean(features[:, 0].astype(np.float64)))
-    gaps = np.array([[np.nan, np.nan, 0, 2, 0], [mean, np.nan, 0, 2, 0]], dtype=np.float32)
-    unknown, usual = ranker.score(gaps)
-    assert unknown == pytest.approx(usual, abs=1e-6)
-
-
-def test_a_list_with_more_plays_counts_more_and_one_without_counts_nothing() -> None:
-    features, labels, groups = choices(300)
-    fitted = chooser().fit(features, labels, groups).weights_
-    idle = np.append(labels, np.zeros(12, np.float32)), np.append(groups, [groups[-1] + 1] * 12)
-    more = np.vstack([features, features[:12]])
-    terms = chooser(l2=0.0)
-    np.testing.assert_allclose(
-        terms.fit(more, *idle).weights_, chooser(l2=0.0).fit(features, labels, groups).weights_,
-        atol=2e-3,
-    )  # fmt: skip
-    twice = np.vstack([features, features]), np.append(labels, labels)
-    doubled = chooser(l2=2.0).fit(*twice, np.append(groups, groups + 300)).weights_
-    np.testing.assert_allclose(doubled, fitted, atol=2e-3)
-
-
-def test_a_stronger_penalty_leaves_more_to_the_base() -> None:
-    data = choices(300)
-    norms = [np.linalg.norm(chooser(l2=l2).fit(*data).weights_) for l2 in (1.0, 100.0, 10_000.0)]
-    assert norms == sorted(norms, reverse=True)
-    assert norms[2] < 0.1 * norms[0]
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"varying": ["tried"]}, "the weight of tried vary, which is not among its terms liked, o"),
-        ({"by": ""}, "the weight of liked vary by nothing. Name a feature of the listener"),
-        ({"present": ["luck"]}, "weighs luck, which the model does not read; it reads liked"),
-        ({"by": "luck"}, "weighs by luck, which the model does not read"),
-    ],
-)
-def test_a_choice_that_names_what_is_not_there_says_so(
-    parameters: dict[str, object], message: str
-) -> None:
-    with pytest.raises(SettingsError, match=message):
-        chooser(**parameters)

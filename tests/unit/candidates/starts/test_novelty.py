@@ -125,6 +125,40 @@ def test_an_item_that_appears_is_expected_to_do_as_new_ones_did(found: Novelty) 
     assert everywhere(found, [0, 0], np.inf) < 0.15 * found.rate
 
 
+def shut_at_first(daily: np.ndarray, age: np.ndarray) -> np.ndarray:
+    """The same starts, but for those on the day of a release."""
+    before = age[:, None] - np.arange(daily.shape[1])
+    return np.where((before > 0) & (before < 1), 0.0, daily)
+
+
+def test_for_how_much_the_day_of_a_release_counts_is_learned(found: Novelty) -> None:
+    daily, age = planted(1, 60)
+    assert found.opening == pytest.approx(1.0, abs=0.1)
+    shut = learned(shut_at_first(daily, age), age)
+    assert shut.opening < 0.01
+    half = learned(shut_at_first(daily, age) + (daily - shut_at_first(daily, age)) // 2, age)
+    assert half.opening == pytest.approx(0.5, abs=0.06)
+    # What new items are started later is the same.
+    assert shut.rate == pytest.approx(found.rate, rel=0.05)
+    assert shut.boost == pytest.approx(found.boost, rel=0.1)
+
+
+def test_no_start_on_the_day_of_the_release_says_nothing_where_there_is_none(
+    found: Novelty,
+) -> None:
+    daily, age = planted(1, 60)
+    shut = learned(shut_at_first(daily, age), age)
+    new = everywhere(shut, [0.0, 0.0], 0.0)
+    assert everywhere(shut, [0.0, 0.0], 0.9) > 0.85 * new
+    assert everywhere(found, [0.0, 0.0], 0.9) < 0.5 * everywhere(found, [0.0, 0.0], 0.0)
+    # From the next day on it does.
+    assert everywhere(shut, [0.0, 0.0], 1.9) < 0.5 * new
+
+
+def test_without_new_items_a_day_of_release_counts_as_a_part_of_a_day() -> None:
+    assert learned(*planted(2, 0)).opening == 1.0
+
+
 def test_its_own_starts_soon_decide(found: Novelty) -> None:
     """Four days, 1,000 starts a day of all items."""
     due = 1_000 * (4 + found.boost * found.days * (1 - np.exp(-4 / found.days)))

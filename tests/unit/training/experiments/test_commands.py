@@ -27,9 +27,8 @@ def command(copy: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.delenv(name, raising=False)
     lines = [f"memory_limit = {json.dumps(copy.memory_limit)}", "threads = 2"]
     for name, over in OVERRIDES.items():
-        lines += [f"[models.{name}]", f"ranker = {json.dumps(over['ranker'])}"]
         lines += [f"[models.{name}.ranker_parameters]"]
-        lines += [f"{k} = {json.dumps(v)}" for k, v in over["ranker_parameters"].items()]
+        lines += [f"{k} = {v}" for k, v in over["ranker_parameters"].items()]
         for source, values in over.get("sources", {}).items():
             lines += [
                 f"[models.{name}.sources.{source}]",

@@ -88,7 +88,7 @@ class Rollups:
     more_since : datetime
         Aware.
     skips : tuple of Path
-        What was left within 30 s, late arrivals too.
+        What was left within 30 s, late arrivals too; always of all rollups.
     made : dict of str to int
         Which rollup of which event file this is: another number, another rollup.
     all_made : dict of str to int
@@ -139,13 +139,12 @@ class Rollups:
             return tuple(p for p in paths if first <= day_of(p) < end)
 
         paths = tuple(map(mine, (self.main, self.rest, self.more)))
-        skips = mine(self.skips)
         keys = {_key_of_rollup(p) for of in paths for p in of}
         made, rows = (
             {key: n for key, n in of.items() if key in keys} for of in (self.made, self.rows)
         )
         main, rest, more = paths
-        return replace(self, main=main, rest=rest, more=more, skips=skips, made=made, rows=rows)
+        return replace(self, main=main, rest=rest, more=more, made=made, rows=rows)
 
     def expose(self, connection: duckdb.DuckDBPyConnection, block: Block) -> None:
         """Make the rows of a block of listeners readable by name.

@@ -22,7 +22,7 @@ _OF_MEMBERS: Final = (
     "mean", "covariance",
 )  # fmt: skip
 #: Raised when the same factors would give a listener another place.
-_READING: Final = 5
+_READING: Final = 6
 
 
 def write(learned: Learned, path: Path) -> None:

@@ -138,10 +138,7 @@ class Learned:
         They are divided by the number of members, so that products with places are means.
         """
         shares, spoken = self._attributes_of(catalog, items)
-        at = self._positions(catalog.items[items])
-        factors = self._told_by(shares)
-        for own, member in zip(factors, self.members, strict=True):
-            own[at >= 0] = member.factors[at[at >= 0]]
+        factors = self._factors_of(catalog, items, shares)
         wide = [
             vectors.dense() / len(factors) for vectors in self._of_each(factors, shares, spoken)
         ]
@@ -172,9 +169,12 @@ class Learned:
                 f"{', '.join(unknown)}. Train the model again (homerec train)."
             )
         at, number = self._positions(catalog.items[items]), self.known_markets(catalog)
+        age = ages(catalog, items)
         recent, latest = (window(catalog, items, days) for days in (RECENT_DAYS, TREND_DAYS))
         out = np.zeros((len(catalog.markets), len(items)))
-        fitted = at >= 0
+        # What came out within the recent days has all its starts in them: the long run, which a
+        # fit takes for as long as its history, would only hold it down.
+        fitted = (at >= 0) & (age >= RECENT_DAYS)
         out[:, fitted] = np.mean(
             [
                 m.popularity.at_present(
@@ -194,7 +194,7 @@ class Learned:
             new = np.flatnonzero(of_type & ~fitted)
             out[:, new] = self.novelty[ITEM_TYPES[kind]].log_chance(
                 recent.starts[:, new],
-                ages(catalog, items[new]),
+                age[new],
                 [spoken[code] for code in catalog.languages[items[new]]],
                 recent.starts[:, of_type].sum(axis=1),
                 np.clip((catalog.as_of - self.began).days, 1, RECENT_DAYS),
@@ -209,7 +209,7 @@ class Learned:
             return np.zeros(len(items))
         number = self.kinds.index(name)
         shares, spoken = self._attributes_of(catalog, items)
-        factors = self._told_by(shares)
+        factors = self._factors_of(catalog, items, shares)
         of_members = np.mean(
             [
                 member.popularity.choosing.log_share(vectors, number, self.chooser.ceiling)
@@ -229,6 +229,10 @@ class Learned:
     def _attributes_of(self, catalog: Catalog, items: Rows) -> tuple[Doubles, Integers]:
         return self.attributes.shares(catalog, items), self.attributes.spoken(catalog, items)
 
-    def _told_by(self, shares: Doubles) -> list[Doubles]:
-        """Factors that the attributes give, by member."""
-        return [shares @ m.of_attributes for m in self.members]
+    def _factors_of(self, catalog: Catalog, items: Rows, shares: Doubles) -> list[Doubles]:
+        """Factors by member: an item's own, or those that the attributes give."""
+        at = self._positions(catalog.items[items])
+        out = [shares @ member.of_attributes for member in self.members]
+        for own, member in zip(out, self.members, strict=True):
+            own[at >= 0] = member.factors[at[at >= 0]]
+        return out

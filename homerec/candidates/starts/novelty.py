@@ -56,8 +56,9 @@ class Novelty:
     shape : float
         Of the gamma distribution of that share: its squared mean by its variance.
     opening : float
-        For how much the rest of the day of its release counts, in [0, 1]: where a new item cannot
-        be started before the next day, that nobody has says nothing.
+        For how much the rest of the day of its release counts, in (0, 1]: where a new item cannot
+        be started before the next day, that nobody has says nothing. 1 where releases are told by
+        date alone: then that day is a whole one.
     lift : dict of str to float64 (n_markets,)
         By language, how much more of its starts an item has in a market than other items.
     """
@@ -286,7 +287,7 @@ def novelties(
     markets : int64 (n,)
         Of the listeners.
     """
-    daily, age = evidence.daily(_HISTORY_DAYS), ages(catalog, items)
+    age = ages(catalog, items)
     here = by_market(evidence.started, markets, len(catalog.markets))
     spoken = [*catalog.language_names, ""]
     out = {}
@@ -294,5 +295,7 @@ def novelties(
         own = np.flatnonzero(catalog.types[items] == ITEM_TYPES.index(name))
         languages = [spoken[code] for code in catalog.languages[items[own]]]
         crowds = Crowds.of_starters(evidence.started[:, own], markets, len(catalog.markets))
-        out[name] = Novelty.learn(daily[own], age[own], here[:, own], languages, crowds.markets)
+        # Of few listeners not even the day of a start is kept.
+        daily = evidence.take(np.flatnonzero(crowds.counted), own).daily(_HISTORY_DAYS)
+        out[name] = Novelty.learn(daily, age[own], here[:, own], languages, crowds.markets)
     return out

@@ -38,7 +38,7 @@ def verify_snapshot(settings: Settings, info: SnapshotInfo, n_rows: int = 1_000)
     info : SnapshotInfo
         Logged snapshot; its own ``known_at`` is used.
     n_rows : int
-        Rows of ``listener_item`` to compare at least (all, if there are fewer).
+        Rows of ``listener_item`` and ``skip`` to compare at least (all, if there are fewer).
 
     Returns
     -------
@@ -77,8 +77,10 @@ def _choose(
     n_rows: int,
     target: str,
 ) -> None:
-    """Write the lake's rows of listeners who together have n_rows pairs; others each night."""
-    listeners, counts = np.unique(played_keys(info) >> 32, return_counts=True)
+    """Write the lake's rows of listeners with n_rows pairs and skips; others each night."""
+    skipped = pq.read_table(info.path("skip"), columns=["listener"])["listener"].to_numpy()
+    rows = np.concatenate([played_keys(info) >> 32, skipped.astype(np.int64)])
+    listeners, counts = np.unique(rows, return_counts=True)
     connection.register("counted", pa.table({"listener": listeners, "n": counts}))
     connection.execute(
         "CREATE TEMP TABLE chosen AS "

@@ -1,8 +1,9 @@
 # ruff: noqa: S608 - the names are ours, the values are bound
 """Rollups: the daily sums of every event file, kept, so that no night reads an old event again.
 
-One rollup per event file of the lake, made by ``card.sql`` and ``daily.sql``. Event files never
-change; what can change a rollup afterwards is kept beside it and compared each time:
+One rollup per event file of the lake, made by ``card.sql`` and ``daily.sql``, and beside it what
+``skip_day.sql`` makes of the same events. Event files never change; what can change a rollup
+afterwards is kept beside it and compared each time:
 
 - the SQL: another checksum drops all rollups;
 - the event file itself (size, time of change): its rollup is made again, or removed with it;

@@ -290,7 +290,7 @@ class Shard:
 
 
 def load_listeners(snapshot: SnapshotInfo, catalog: Catalog) -> Shard:
-    """Read every listener without plays, tags and picks: enough to tell who is eligible.
+    """Read every listener without plays, skips, tags and picks: enough to tell who is eligible.
 
     Parameters
     ----------

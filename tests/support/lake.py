@@ -125,7 +125,7 @@ def build_lake(
 def feature_rows(settings: Settings, as_of: date) -> dict[str, list[Row]]:
     """Every feature table as rows, ``daily`` among them, straight from the SQL."""
     names = ("daily", "listener_item", "item_market", "item", "listener")
-    names += ("listener_tag", "item_tag", "pick", "item_availability")
+    names += ("listener_tag", "item_tag", "pick", "skip", "item_availability")
     known_at = default_known_at(settings, as_of)
     files = event_files(settings, as_of)
     with connect(settings) as connection:

@@ -35,6 +35,7 @@ def settings(tmp_path: Path) -> Settings:
             event(1, "2026-03-09T10:00", artist=2),
             event(2, "2026-03-09T11:00", show=1),
             event(2, "2026-03-10T11:00", show=1),
+            event(2, "2026-03-09T12:00", artist=2, ms_played=2_000),
         ],
         items=[item(1, tags=["news"]), item(2, "artist", tags=["rock"])],
         listeners=[listener(1), listener(2, "US"), listener(3)],
@@ -249,8 +250,15 @@ def test_event_files_lie_before_as_of_and_within_the_history(settings: Settings)
 
 def test_a_true_snapshot_verifies_and_counts_its_rows(settings: Settings) -> None:
     info = ensure_snapshot(settings, AS_OF, writer="night")
-    # Listeners 1 and 2: three pairs, two listeners, two tags of 1 and one of 2, a pick.
-    assert verify_snapshot(settings, info) == 3 + 2 + 3 + 1
+    # Listeners 1 and 2: three pairs, two listeners, two tags of 1 and one of 2, a pick, a skip.
+    assert verify_snapshot(settings, info) == 3 + 2 + 3 + 1 + 1
+
+
+def test_who_has_only_left_what_they_put_on_is_looked_at_too(tmp_path: Path) -> None:
+    left = event(1, "2026-03-09T10:00", show=1, ms_played=2_000)
+    settings = build_lake(tmp_path, events=[left], items=[item(1)], listeners=[listener(1)])
+    info = ensure_snapshot(settings, AS_OF, writer="night")
+    assert verify_snapshot(settings, info) == 1 + 1
 
 
 def test_a_sample_takes_whole_listeners_until_there_are_enough_rows(settings: Settings) -> None:
@@ -261,6 +269,7 @@ def test_a_sample_takes_whole_listeners_until_there_are_enough_rows(settings: Se
 TAMPERED = {
     "listener": "weekend_ratio",
     "listener_tag": "weight",
+    "skip": "days_since_last",
 }
 
 

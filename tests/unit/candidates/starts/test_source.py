@@ -14,7 +14,9 @@ from homerec.candidates.base import NO_REASON, Query
 from homerec.candidates.starts import prepared
 from homerec.candidates.starts.attributes import Attributes
 from homerec.candidates.starts.learned import Learned
+from homerec.candidates.starts.popularity import window
 from homerec.candidates.starts.source import StartsSource
+from homerec.columns import ITEM_TYPES
 from homerec.errors import OutdatedArtifactError, TrainingError
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import Shard, find, load_catalog, load_shard
@@ -208,6 +210,36 @@ def test_an_item_without_a_fit_is_put_on_the_scale_of_those_with_one(
     np.testing.assert_allclose(before - after, 0.7, rtol=1e-3)
 
 
+def test_an_item_out_for_less_than_four_weeks_is_expected_by_its_own_starts_since(
+    learned: Learned, shard: Shard
+) -> None:
+    shows, key, kind = shard.catalog.of_type("show"), SHOWS["a"][0], ITEM_TYPES.index("show")
+    (at,) = np.flatnonzero(shard.catalog.items[shows] == key)
+
+    def aged(days: float) -> Any:
+        age = shard.catalog.columns["age_days"].copy()
+        age[shows[at]] = days
+        return replace(shard.catalog, columns={**shard.catalog.columns, "age_days": age})
+
+    catalog = aged(20.0)
+    recent = window(catalog, shows, 28)
+    started = (catalog.as_of - learned.began).days
+    # It has factors of its own: who likes it is known, however long it is out.
+    expected = learned.novelty["show"].log_chance(
+        recent.starts[:, [at]], np.array([20.0]), [""], recent.starts.sum(axis=1), started,
+        learned.known_markets(catalog),
+    ) - learned._log_share(catalog, shows[[at]], kind)  # fmt: skip
+    young, old = learned.present(catalog, shows), learned.present(aged(28.0), shows)
+    np.testing.assert_allclose(young[:, at], expected[:, 0], rtol=1e-5)
+    assert np.abs(young - old)[:, at].min() > 0.01
+    mine = (learned.item_keys == key)[:, None]
+    other = replace(
+        learned, members=tuple(replace(m, factors=m.factors + mine) for m in learned.members)
+    )
+    own, moved = (one._log_share(catalog, shows, kind) for one in (learned, other))
+    assert (own != moved).tolist() == (np.arange(len(shows)) == at).tolist()
+
+
 def test_a_short_history_is_not_taken_for_days_without_starts(
     learned: Learned, shard: Shard
 ) -> None:
@@ -221,7 +253,13 @@ def test_blocks_of_scores_are_the_scores_of_pairs(
 ) -> None:
     source = make_source("starts")
     source.parameters["ceiling"] = 0.5
-    rows = np.arange(shard.n_listeners)
+    # What they left at once is of all types, and of listeners beside those who are asked for too.
+    rng = np.random.default_rng(3)
+    every = rng.random((shard.n_listeners, len(shard.catalog.items))) < 0.2
+    who, what = np.nonzero(every)
+    days = {"days_since_first": np.full(len(who), 2.0, np.float32)}
+    shard = replace(shard, skip_listener=who, skip_item=what, skip_columns=days)
+    rows = np.arange(shard.n_listeners)[1:-1:2]
     query = Query(shard, rows, ("show",))
     ready = source.fit(fit_data(shard.catalog, shard)).prepare(query)
     blocks: list[Any] = []

@@ -210,6 +210,30 @@ def test_an_item_without_a_fit_is_put_on_the_scale_of_those_with_one(
     np.testing.assert_allclose(before - after, 0.7, rtol=1e-3)
 
 
+def test_when_few_listeners_of_a_market_started_new_items_is_not_kept(shard: Shard) -> None:
+    age = shard.catalog.columns["age_days"].copy()
+    age[shard.catalog.rows(np.array(SHOWS["a"]))] = 9.5
+    catalog = replace(shard.catalog, columns={**shard.catalog.columns, "age_days": age})
+
+    def learned_of(market: str) -> dict[str, Any]:
+        """Learn where a market's listeners started everything on one of the last days."""
+        days = shard.pair_columns["days_since_first"].copy()
+        there = shard.markets[shard.pair_listener] == catalog.markets.index(market)
+        days[there] = 2.5
+        moved = replace(
+            shard, catalog=catalog, pair_columns={**shard.pair_columns, "days_since_first": days}
+        )
+        return StartsSource(factors=1, members=1, iterations=1, min_listeners=2).fit(
+            fit_data(catalog, moved)
+        ).learned_.novelty["show"].to_json()  # fmt: skip
+
+    plain = StartsSource(factors=1, members=1, iterations=1, min_listeners=2).fit(
+        fit_data(catalog, replace(shard, catalog=catalog))
+    ).learned_.novelty["show"].to_json()  # fmt: skip
+    assert learned_of("US") == plain
+    assert learned_of("DE")["opening"] < plain["opening"] - 0.1
+
+
 def test_an_item_out_for_less_than_four_weeks_is_expected_by_its_own_starts_since(
     learned: Learned, shard: Shard
 ) -> None:

@@ -216,10 +216,10 @@ def test_when_few_listeners_of_a_market_started_new_items_is_not_kept(shard: Sha
     catalog = replace(shard.catalog, columns={**shard.catalog.columns, "age_days": age})
 
     def learned_of(market: str) -> dict[str, Any]:
-        """Learn where a market's listeners started everything on one of the last days."""
+        """Learn where a market's listeners started old shows on that day, new ones later."""
         days = shard.pair_columns["days_since_first"].copy()
         there = shard.markets[shard.pair_listener] == catalog.markets.index(market)
-        days[there] = 2.5
+        days[there] = np.where(age[shard.pair_item] < 10, 2.5, 9.2)[there]
         moved = replace(
             shard, catalog=catalog, pair_columns={**shard.pair_columns, "days_since_first": days}
         )

@@ -1,6 +1,7 @@
 # ruff: noqa: S608 - the names are ours, keys are integers
 """Running the SQL files: parameters, the one card play, the lake's tables by name."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -8,6 +9,7 @@ from typing import Any, Final
 import duckdb
 
 from homerec.ingest.contracts import CONTRACTS
+from homerec.ingest.quoting import texts
 from homerec.ingest.reading import expose_table, versions_sql
 from homerec.lake import Lake, read_sql
 
@@ -90,6 +92,40 @@ def create_table(
 def number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     """Run a query that gives one whole number."""
     return int(connection.execute(query).fetchall()[0][0])
+
+
+def expose_rows(
+    connection: duckdb.DuckDBPyConnection,
+    view: str,
+    files: Sequence[Path],
+    columns: str,
+    block: Block,
+    condition: str = "true",
+) -> None:
+    """Make the rows that Parquet files hold of a block of listeners readable by name.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+    view : str
+        Name of the temporary view.
+    files : sequence of Path
+        Without any the view is empty.
+    columns : str
+        Names and types, as CREATE TABLE takes them.
+    block : (int, int)
+    condition : str
+        SQL that rows must fulfil besides.
+    """
+    source = f"no_{view}"
+    if files:
+        source = f"read_parquet({texts(files)}, hive_partitioning = false)"
+    else:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {source} ({columns})")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP VIEW {view} AS SELECT r.* FROM {source} r "
+        f"WHERE listener >= {block[0]} AND listener < {block[1]} AND ({condition})"
+    )
 
 
 def expose_lake(

@@ -32,7 +32,14 @@ import pyarrow as pa
 from homerec.errors import SnapshotError
 from homerec.features.pair_base import base_files
 from homerec.features.pairs import SCHEMA
-from homerec.features.queries import Block, card_parameters, expose_lake, number, with_card
+from homerec.features.queries import (
+    Block,
+    card_parameters,
+    expose_lake,
+    expose_rows,
+    number,
+    with_card,
+)  # fmt: skip
 from homerec.features.rollup_files import (
     batches_of,
     day_of,
@@ -41,7 +48,6 @@ from homerec.features.rollup_files import (
     write_rows,
 )
 from homerec.features.skips import COLUMNS as SKIP_COLUMNS
-from homerec.ingest.quoting import texts
 from homerec.lake import (
     Lake,
     checksum_text,
@@ -156,24 +162,16 @@ class Rollups:
             Receives the views ``daily_main``, ``daily_rest`` and ``daily_more`` of ``known.sql``.
         block : (int, int)
         """
-        where = f"WHERE listener >= {block[0]} AND listener < {block[1]}"
         for name, files in (
             ("daily_main", self.main), ("daily_rest", self.rest), ("daily_more", self.more),
         ):  # fmt: skip
-            source = "rollup_rows"
-            if files:
-                source = f"read_parquet({texts(files)}, hive_partitioning = false)"
-            else:
-                connection.execute(f"CREATE OR REPLACE TEMP TABLE {source} ({_COLUMNS})")
-            connection.execute(
-                f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT r.* FROM {source} r {where}"
-            )
+            expose_rows(connection, name, files, _COLUMNS, block)
 
 
 def rollup_checksum() -> str:
     """SHA-256 over the SQL that rollups are made with, and the form of the kept pairs."""
-    texts_of = (read_sql(f"features/{name}.sql") for name in ("card", "daily", "skip_day"))
-    return checksum_text([*texts_of, _COLUMNS, SKIP_COLUMNS, str(SCHEMA)])
+    parts = (read_sql(f"features/{name}.sql") for name in ("card", "daily", "skip_day"))
+    return checksum_text([*parts, _COLUMNS, SKIP_COLUMNS, str(SCHEMA)])
 
 
 def drop_rollups(settings: Settings) -> None:

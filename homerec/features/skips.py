@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - the names are ours, keys are integers, the instant is quoted
 """What was put on and left within 30 s, readable as the table ``skip_day`` of ``skip.sql``."""
 
 from collections.abc import Sequence
@@ -8,8 +7,8 @@ from typing import Any, Final
 
 import duckdb
 
-from homerec.features.queries import Block, create_table
-from homerec.ingest.quoting import instant, texts
+from homerec.features.queries import Block, create_table, expose_rows
+from homerec.ingest.quoting import instant
 from homerec.lake import read_sql
 
 #: Columns of ``skip_day.sql``, as rollups keep them.
@@ -37,16 +36,8 @@ def expose_rolled_skips(
         Aware; arrivals before it count.
     block : (int, int)
     """
-    source = "no_skips"
-    if files:
-        source = f"read_parquet({texts(files)}, hive_partitioning = false)"
-    else:
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE {source} ({COLUMNS})")
-    connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW skip_day AS SELECT s.* FROM {source} s "
-        f"WHERE listener >= {block[0]} AND listener < {block[1]} "
-        f"AND (late_at IS NULL OR late_at < {instant(known_at)})"
-    )
+    known = f"late_at IS NULL OR late_at < {instant(known_at)}"
+    expose_rows(connection, "skip_day", files, COLUMNS, block, known)
 
 
 def expose_skips_of_events(

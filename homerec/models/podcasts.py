@@ -22,7 +22,6 @@ MODEL: Final = ModelSpec(
             {
                 "weights": {"artist": 0.4, "playlist": 0.4, "show": 1.0},
                 "passive_weights": {"artist": 0.04},
-                "skipped_odds": 0.75,
                 "factors": 12,
                 "tag_strength": 0.65,
             },

@@ -35,6 +35,7 @@ from homerec.candidates.starts.learned import Learned, Member
 from homerec.candidates.starts.novelty import novelties
 from homerec.candidates.starts.popularity import RECENT_DAYS, chances, measure
 from homerec.candidates.starts.prepared import PreparedStarts, Sides
+from homerec.candidates.starts.recalled import Left
 from homerec.candidates.starts.support import Chooser
 from homerec.candidates.starts.vectors import Doubles, Integers
 from homerec.columns import ITEM_TYPES
@@ -44,7 +45,6 @@ from homerec.parameters import (
     Count,
     ItemType,
     NotNegative,
-    Odds,
     Positive,
     Ratio,
     Share,
@@ -82,9 +82,10 @@ class StartsSource(CandidateSource):
     skipped : float
         What a start counts if the item was only ever left within 30 s, of one that was played, in
         [0, 1].
-    skipped_odds : float
-        How many times as likely such an item is played after all, of what else it would be, in
-        (0, 1].
+    memory : int
+        Items that a listener has in mind: who put on, left at once or picked more has forgotten
+        what they left, and comes across it again as something new; others recall it, see
+        :mod:`homerec.candidates.starts.recalled`.
     iterations : int
         Alternations between items and listeners.
     members : int
@@ -121,7 +122,7 @@ class StartsSource(CandidateSource):
         weights: dict[ItemType, Share] | None = None,
         passive_weights: dict[ItemType, Share] | None = None,
         skipped: Share = 0.5,
-        skipped_odds: Odds = 0.6,
+        memory: Count = 48,
         iterations: Count = 25,
         members: Count = 3,
         ceiling: Positive = 2.0,
@@ -139,7 +140,7 @@ class StartsSource(CandidateSource):
             weights=dict(_WEIGHTS if weights is None else weights),
             passive_weights=dict(_PASSIVE_WEIGHTS if passive_weights is None else passive_weights),
             skipped=skipped,
-            skipped_odds=skipped_odds,
+            memory=memory,
             iterations=iterations,
             members=members,
             ceiling=ceiling,
@@ -267,7 +268,8 @@ class StartsSource(CandidateSource):
             learned.sides(catalog, query.items),
             learned.present(catalog, query.items),
             learned.chooser.ceiling,
-            float(np.log(self.parameters["skipped_odds"])),
+            Left.read(shard, self.parameters["memory"], self.parameters["skipped"]),
+            self.parameters["max_support"],
         )
 
     def explain(

@@ -15,11 +15,12 @@ from homerec.candidates.starts import prepared
 from homerec.candidates.starts.attributes import Attributes
 from homerec.candidates.starts.learned import Learned
 from homerec.candidates.starts.popularity import window
+from homerec.candidates.starts.recalled import Left
 from homerec.candidates.starts.source import StartsSource
 from homerec.columns import ITEM_TYPES
 from homerec.errors import OutdatedArtifactError, TrainingError
 from homerec.features.snapshot import ensure_snapshot
-from homerec.features.tables import Shard, find, load_catalog, load_shard
+from homerec.features.tables import Rows, Shard, find, load_catalog, load_shard
 from homerec.settings import Settings
 from support.lake import build_lake
 from support.taste import (
@@ -103,10 +104,13 @@ def test_languages_are_looked_up_by_name_and_explain_no_card(spoken: Shard) -> N
     assert (source.learned_.apart()[:, -2:] == 0).all()
 
 
-def scores(source: Any, shard: Shard, key: int) -> dict[int, float]:
+def scores(source: Any, shard: Shard, key: int, as_new: bool = False) -> dict[int, float]:
     """Score of every show for one listener, by the show's key."""
     row = find(shard.listeners, np.array([key]))
     ready = source.prepare(Query(shard, row, ("show",)))
+    if as_new:
+        n = len(shard.skip_listener)
+        ready._left = Left(np.zeros(n), np.full(n, -np.inf))
     shows = shard.catalog.of_type("show")
     found = ready.score(np.repeat(row, len(shows)), shows)
     return dict(zip(shard.catalog.items[shows].tolist(), found.tolist(), strict=True))
@@ -281,8 +285,7 @@ def test_blocks_of_scores_are_the_scores_of_pairs(
     rng = np.random.default_rng(3)
     every = rng.random((shard.n_listeners, len(shard.catalog.items))) < 0.2
     who, what = np.nonzero(every)
-    days = {"days_since_first": np.full(len(who), 2.0, np.float32)}
-    shard = replace(shard, skip_listener=who, skip_item=what, skip_columns=days)
+    shard = with_skips(shard, who, what)
     rows = np.arange(shard.n_listeners)[1:-1:2]
     query = Query(shard, rows, ("show",))
     ready = source.fit(fit_data(shard.catalog, shard)).prepare(query)
@@ -300,35 +303,74 @@ def test_blocks_of_scores_are_the_scores_of_pairs(
 def left_at_once(shard: Shard, key: int, keys: list[int]) -> Shard:
     """The same shard, in which a listener has put on some items and left them at once."""
     row, items = find(shard.listeners, np.array([key])), np.sort(shard.catalog.rows(np.array(keys)))
-    return replace(
-        shard,
-        skip_listener=np.repeat(row, len(items)),
-        skip_item=items,
-        skip_columns={"days_since_first": np.full(len(items), 3.0, np.float32)},
-    )
+    return with_skips(shard, np.repeat(row, len(items)), items)
 
 
-def test_what_was_left_at_once_is_less_likely_by_its_odds_and_nothing_else_is(
+def with_skips(shard: Shard, who: Rows, what: Rows) -> Shard:
+    columns = {"n_skips": 1.0, "days_since_first": 3.0, "days_since_last": 3.0}
+    every = {name: np.full(len(who), value, np.float32) for name, value in columns.items()}
+    return replace(shard, skip_listener=who, skip_item=what, skip_columns=every)
+
+
+def test_what_was_left_at_once_is_found_again_or_recalled_and_nothing_else_changes(
     shard: Shard,
 ) -> None:
-    key, low = 1, 0.01
-    before, after = (
-        StartsSource(skipped_odds=odds, factors=4, min_listeners=2, precision=2.0).fit(
+    key, shows = 1, shard.catalog.of_type("show")
+    fitted = {
+        memory: StartsSource(memory=memory, factors=4, min_listeners=2, precision=2.0).fit(
             fit_data(shard.catalog, shard)
         )
-        for odds in (1.0, low)
-    )
+        for memory in (1, 11, 1_000)
+    }
     row = find(shard.listeners, np.array([key]))
-    best = before.prepare(Query(shard, row, ("show",))).top(2).item
-    left = shard.catalog.items[best].tolist()
+    query = Query(shard, row, ("show",))
+    left = shard.catalog.items[fitted[1].prepare(query).top(2).item].tolist()
     tried = left_at_once(shard, key, left)
-    plain, lower = scores(before, tried, key), scores(after, tried, key)
-    apart = {show: plain[show] - lower[show] for show in plain}
-    assert {show for show, by in apart.items() if by} == set(left)
-    assert [apart[show] for show in left] == pytest.approx([-np.log(low)] * 2, abs=1e-5)
-    now = [set(s.prepare(Query(tried, row, ("show",))).top(2).item) for s in (before, after)]
-    assert now[0] == set(best)
-    assert not now[1] & set(best)
+    new_only = Query(tried, row, ("show",)).allowed(row, shows)[0]
+    new_only &= ~np.isin(shard.catalog.items[shows], left)
+    # They know nine items and the two that they left.
+    for memory in (11, 1_000):
+        source = fitted[memory]
+        # With the same evidence of taste, but nothing that was left.
+        plain = scores(source, tried, key, as_new=True)
+        found = scores(source, tried, key)
+        assert {show for show in plain if plain[show] != found[show]} == set(left)
+        total = np.log(np.exp([plain[s] for s in shard.catalog.items[shows][new_only]]).sum())
+        rule = Left.read(tried, memory, skipped=0.5)
+        at = tried.skip_rows(np.repeat(row, 2), shard.catalog.rows(np.array(left)))
+        expected = np.logaddexp(
+            np.array([plain[show] for show in left]) + rule.log_forgotten[at],
+            total + rule.log_recalled[at],
+        )
+        assert [found[show] for show in left] == pytest.approx(expected, abs=1e-4)
+    # Who has forgotten finds it as they would anything else.
+    first = scores(fitted[1], tried, key)
+    as_new = scores(fitted[1], tried, key, as_new=True)
+    assert [first[show] for show in left] == pytest.approx([as_new[s] for s in left], abs=1e-5)
+
+
+def test_who_knows_hardly_anything_takes_up_again_what_they_left(shard: Shard) -> None:
+    source = make_source("starts").fit(fit_data(shard.catalog, shard))
+    row = find(shard.listeners, np.array([COLD]))
+    # What the market starts least.
+    last = source.prepare(Query(shard, row, ("show",))).top(100).item[-1]
+    key = int(shard.catalog.items[last])
+    tried = left_at_once(shard, COLD, [key])
+    assert source.prepare(Query(tried, row, ("show",))).top(1).item.tolist() == [last]
+
+
+def test_what_somebody_left_does_not_depend_on_who_else_is_asked_for(shard: Shard) -> None:
+    rng = np.random.default_rng(4)
+    who, what = np.nonzero(rng.random((shard.n_listeners, len(shard.catalog.items))) < 0.2)
+    played = shard.pair_rows(who, what) >= 0
+    tried = with_skips(shard, who[~played], what[~played])
+    source = make_source("starts").fit(fit_data(shard.catalog, shard))
+    rows, shows = np.arange(shard.n_listeners), shard.catalog.of_type("show")
+    together = source.prepare(Query(tried, rows, ("show",)))
+    for row in rows[::7]:
+        alone = source.prepare(Query(tried, np.array([row]), ("show",)))
+        asked = np.repeat(row, len(shows))
+        assert (alone.score(asked, shows) == together.score(asked, shows)).all()
 
 
 def test_what_was_left_at_once_tells_of_taste_and_explains_no_card(shard: Shard) -> None:

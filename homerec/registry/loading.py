@@ -6,7 +6,7 @@ from typing import Any
 
 from homerec.database.urls import mlflow_url
 from homerec.drift.histogram import Histograms
-from homerec.errors import ArtifactError
+from homerec.errors import ArtifactError, OutdatedArtifactError, SettingsError
 from homerec.lake import read_json
 from homerec.models.fitted import FittedModel
 from homerec.models.spec import ModelSpec
@@ -27,13 +27,42 @@ def load_fitted(manifest: Manifest) -> FittedModel:
     ------
     ArtifactError
         A file is missing or altered.
+    OutdatedArtifactError
+        It was trained with what this homerec does not have.
     """
     return load_folder(manifest.folder, manifest.values)
 
 
 def load_folder(folder: Path, values: Mapping[str, Any]) -> FittedModel:
     """Read both stages from a folder whose files have been checked."""
-    return FittedModel.load(ModelSpec.from_json(values["parameters"]["spec"]), folder)
+    return FittedModel.load(read_spec(folder, values), folder)
+
+
+def read_spec(folder: Path, values: Mapping[str, Any]) -> ModelSpec:
+    """Return the spec that a version was trained with.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the version, for the message.
+    values : mapping
+        Of its manifest.
+
+    Raises
+    ------
+    OutdatedArtifactError
+        It names sources or parameters that this homerec does not have.
+    """
+    try:
+        spec = ModelSpec.from_json(values["parameters"]["spec"])
+        spec.build_sources()
+        spec.build_ranker(0)
+    except SettingsError as error:
+        raise OutdatedArtifactError(
+            f"{folder} was trained by another homerec: {error} Train the model again (homerec "
+            "train), or use the version that wrote it."
+        ) from error
+    return spec
 
 
 def load_histograms(manifest: Manifest) -> dict[str, Histograms]:

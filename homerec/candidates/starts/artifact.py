@@ -21,8 +21,8 @@ _OF_MEMBERS: Final = (
     "factors", "of_attributes", "support_weight", "followed", "log_chance", "due", "log_mass",
     "mean", "covariance",
 )  # fmt: skip
-#: Raised when the same factors would give a listener another place.
-_READING: Final = 6
+#: Raised when the same factors would give a listener another place, or an item another score.
+_READING: Final = 7
 
 
 def write(learned: Learned, path: Path) -> None:

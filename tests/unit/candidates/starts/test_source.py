@@ -360,10 +360,7 @@ def test_who_knows_hardly_anything_takes_up_again_what_they_left(shard: Shard) -
 
 
 def test_what_somebody_left_does_not_depend_on_who_else_is_asked_for(shard: Shard) -> None:
-    rng = np.random.default_rng(4)
-    who, what = np.nonzero(rng.random((shard.n_listeners, len(shard.catalog.items))) < 0.2)
-    played = shard.pair_rows(who, what) >= 0
-    tried = with_skips(shard, who[~played], what[~played])
+    tried = some_skips(shard)
     source = make_source("starts").fit(fit_data(shard.catalog, shard))
     rows, shows = np.arange(shard.n_listeners), shard.catalog.of_type("show")
     together = source.prepare(Query(tried, rows, ("show",)))
@@ -371,6 +368,45 @@ def test_what_somebody_left_does_not_depend_on_who_else_is_asked_for(shard: Shar
         alone = source.prepare(Query(tried, np.array([row]), ("show",)))
         asked = np.repeat(row, len(shows))
         assert (alone.score(asked, shows) == together.score(asked, shows)).all()
+
+
+def some_skips(shard: Shard) -> Shard:
+    """Everybody has left a fifth of what they do not know."""
+    rng = np.random.default_rng(4)
+    who, what = np.nonzero(rng.random((shard.n_listeners, len(shard.catalog.items))) < 0.2)
+    played = shard.pair_rows(who, what) >= 0
+    return with_skips(shard, who[~played], what[~played])
+
+
+def test_a_few_items_stand_for_all_that_is_new(shard: Shard) -> None:
+    source = make_source("starts").fit(fit_data(shard.catalog, shard))
+    tried, rows = some_skips(shard), np.arange(shard.n_listeners)
+    found = []
+    for most in (1_000, 10):
+        source.parameters["max_support"] = most
+        found.append(source.prepare(Query(tried, rows, ("show",)))._left.log_recalled)  # type: ignore[attr-defined]
+    shows = np.isin(tried.skip_item, shard.catalog.of_type("show"))
+    apart = found[1][shows] - found[0][shows]
+    # Ten of 26 are another sum for each listener. Without weights they would be less than half of
+    # it for all.
+    assert apart.any()
+    assert abs(apart.mean()) < 0.3
+
+
+def test_only_items_of_its_type_are_what_is_new_beside_it(shard: Shard) -> None:
+    catalog, tried = shard.catalog, some_skips(shard)
+    data = replace(fit_data(catalog, shard), item_types=("artist", "show"))
+    source = make_source("starts").fit(data)
+    rows = np.arange(shard.n_listeners)
+    listener, item = tried.skip_listener, tried.skip_item
+    alone, both = (
+        source.prepare(Query(tried, rows, types)).score(listener, item)
+        for types in (("show",), ("artist", "show"))
+    )
+    of_shows = np.isin(item, catalog.of_type("show"))
+    assert (alone[of_shows] == both[of_shows]).all()
+    assert np.isnan(alone[~of_shows]).all()
+    assert np.isfinite(both[~of_shows]).all()
 
 
 def test_what_was_left_at_once_tells_of_taste_and_explains_no_card(shard: Shard) -> None:

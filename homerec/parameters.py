@@ -24,8 +24,6 @@ NotNegative = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(gt=0, lt=1, strict=True)]
 #: In [0, 1].
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
-#: In (0, 1].
-Odds = Annotated[float, Field(gt=0, le=1, strict=True)]
 ItemType = Literal["artist", "album", "playlist", "show"]
 
 

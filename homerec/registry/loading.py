@@ -34,29 +34,23 @@ def load_fitted(manifest: Manifest) -> FittedModel:
 
 
 def load_folder(folder: Path, values: Mapping[str, Any]) -> FittedModel:
-    """Read both stages from a folder whose files have been checked."""
-    return FittedModel.load(read_spec(folder, values), folder)
-
-
-def read_spec(folder: Path, values: Mapping[str, Any]) -> ModelSpec:
-    """Return the spec that a version was trained with.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the version, for the message.
-    values : mapping
-        Of its manifest.
+    """Read both stages from a folder whose files have been checked.
 
     Raises
     ------
     OutdatedArtifactError
-        It names sources or parameters that this homerec does not have.
+        The version names sources or parameters that this homerec does not have, or was learned in
+        another way.
     """
+    return FittedModel.load(_read_spec(folder, values), folder)
+
+
+def _read_spec(folder: Path, values: Mapping[str, Any]) -> ModelSpec:
     try:
         spec = ModelSpec.from_json(values["parameters"]["spec"])
         spec.build_sources()
         spec.build_ranker(0)
+        spec.baseline.build()
     except SettingsError as error:
         raise OutdatedArtifactError(
             f"{folder} was trained by another homerec: {error} Train the model again (homerec "

@@ -1,10 +1,9 @@
 """What was left at once and is played after all, for :mod:`homerec.candidates.starts`.
 
-What somebody has put on is in their mind, if they left it within 30 s as well. They do not come
+What somebody has put on is in their mind, even if they left it within 30 s. They do not come
 across it as something new then; it is recalled, among all that is familiar to them. So it takes a
 large part of the familiar listens of somebody who knows two shows, and next to nothing of somebody
-who knows fifty; and of those who try much, new things take its place, and they come across it
-again as if it were new.
+who knows fifty; and who tries much soon forgets it, and comes across it again as if it were new.
 """
 
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from homerec.candidates.starts.vectors import Doubles, Integers
+from homerec.columns import ITEM_TYPES
 from homerec.compiling import compiled_adding_freely, entry_point
 from homerec.features.tables import Floats, Rows, Shard
 
 #: Who wants a podcast recalls podcasts, who wants music recalls music: by item type.
-_SPACE: Final = np.array([0, 0, 0, 1])
-_N_TYPES: Final = len(_SPACE)
+_SPACE: Final = np.array([int(name == "show") for name in ITEM_TYPES])
+_N_TYPES: Final = len(ITEM_TYPES)
 _N_SPACES: Final = 2
 #: What a listen that was left at once is to the memory, of one that was not.
 _LEFT: Final = 0.3
@@ -52,9 +52,10 @@ class Left:
     def read(cls, shard: Shard, memory: int, skipped: float) -> Self:
         """Read how familiar everything is to each listener.
 
-        An item is recalled with odds of exp(activation), ACT-R's base-level activation, which for
-        one listen t days ago is t^-0.5. Listens of a familiar item on other days than its first
-        are what was recalled before; starts are what was new.
+        An item is recalled with odds of exp(activation), ACT-R's base-level activation: the sum of
+        t^-0.5 over its listens, t days ago. Days with a listen of an item after its first are what
+        was recalled before; starts are what was new. All that a listener left is kept in mind
+        together, or forgotten.
 
         Parameters
         ----------
@@ -70,26 +71,28 @@ class Left:
         """
         types, n = shard.catalog.types.astype(np.int64), shard.n_listeners
         put_on = np.flatnonzero(shard.pair_columns["n_chosen"] > 0)
-        who, what = shard.pair_listener[put_on], types[shard.pair_item[put_on]]
-        space = who * _N_SPACES + _SPACE[what]
+        pair_listener, pair_item = shard.pair_listener[put_on], shard.pair_item[put_on]
+        of_pair = pair_listener * _N_SPACES + _SPACE[types[pair_item]]
         activation = shard.pair_columns["activation"][put_on].astype(np.float64)
-        present = _sums(space, np.exp(activation), n * _N_SPACES)
+        present = _sums(of_pair, np.exp(activation), n * _N_SPACES)
         later_days = shard.pair_columns["n_days"][put_on].astype(np.float64) - 1.0
-        returns = _sums(space, later_days, n * _N_SPACES)
-        starts = _sums(who * _N_TYPES + what, np.ones(len(who)), n * _N_TYPES)
-        mine, type_ = shard.skip_listener, types[shard.skip_item]
-        starts += skipped * np.bincount(mine * _N_TYPES + type_, minlength=n * _N_TYPES)
-        known = np.bincount(who, minlength=n) + np.bincount(mine, minlength=n)
-        known += np.bincount(shard.pick_listener, minlength=n)
-        over = (known[mine] - memory) / (_BLUR * memory)
+        returns = _sums(of_pair, later_days, n * _N_SPACES)
+        listener, type_ = shard.skip_listener, types[shard.skip_item]
+        of_skip = listener * _N_SPACES + _SPACE[type_]
         days = np.maximum(shard.skip_columns["days_since_last"].astype(np.float64), _LEAST_DAYS)
-        log_left = np.log(_LEFT * shard.skip_columns["n_skips"]) - 0.5 * np.log(days)
-        # Log of one less the logistic of what is beyond the memory.
-        log_left -= np.logaddexp(0.0, over)
-        own = mine * _N_SPACES + _SPACE[type_]
-        present += _sums(own, np.exp(log_left), n * _N_SPACES)
-        rate = _RETURNS_A_DAY * (returns[own] + _RETURNS) / (starts[mine * _N_TYPES + type_] + 1.0)
-        return cls(-np.logaddexp(0.0, -over), log_left - np.log(present[own]) + np.log(rate))
+        left = _LEFT * shard.skip_columns["n_skips"] / np.sqrt(days)
+        present += _sums(of_skip, left, n * _N_SPACES)
+        starts = np.bincount(pair_listener * _N_TYPES + types[pair_item], minlength=n * _N_TYPES)
+        of_type = listener * _N_TYPES + type_
+        started = starts + skipped * np.bincount(of_type, minlength=len(starts))
+        every = np.concatenate([pair_item, shard.skip_item, shard.pick_item])
+        who = np.concatenate([pair_listener, listener, shard.pick_listener])
+        known = np.unique(who * len(types) + every) // max(len(types), 1)
+        over = (np.bincount(known, minlength=n)[listener] - memory) / (_BLUR * memory)
+        rate = _RETURNS_A_DAY * (returns[of_skip] + _RETURNS) / (started[of_type] + 1.0)
+        # The logistic of what is beyond the memory, and one less that.
+        forgotten, kept = -np.logaddexp(0.0, -over), -np.logaddexp(0.0, over)
+        return cls(forgotten, kept + np.log(left / present[of_skip] * rate))
 
     def among(self, log_total: Doubles) -> "Left":
         """Measure against scores.

@@ -10,7 +10,6 @@ from homerec.lake import Lake, checksum
 from homerec.models import get_model
 from homerec.models.spec import ModelSpec
 from homerec.registry.artifacts import MANIFEST
-from homerec.registry.loading import read_spec
 from homerec.registry.store import Registry
 from homerec.registry.version import Version
 from homerec.settings import Settings
@@ -171,7 +170,7 @@ def _check_events(settings: Settings, experiment: Experiment) -> None:
 
 def champion_spec(spec: ModelSpec, champion: Version) -> ModelSpec:
     """Return the model as it stands, with what the champion learned with in its place."""
-    kept = read_spec(champion.folder, champion.manifest().values)
+    kept = ModelSpec.from_json(champion.manifest().values["parameters"]["spec"])
     return replace(spec, **{name: getattr(kept, name) for name in _LEARNED})
 
 

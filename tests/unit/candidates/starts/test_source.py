@@ -312,10 +312,12 @@ def with_skips(shard: Shard, who: Rows, what: Rows) -> Shard:
     return replace(shard, skip_listener=who, skip_item=what, skip_columns=every)
 
 
+@pytest.mark.parametrize("key", [1, 6])
 def test_what_was_left_at_once_is_found_again_or_recalled_and_nothing_else_changes(
-    shard: Shard,
+    shard: Shard, key: int
 ) -> None:
-    key, shows = 1, shard.catalog.of_type("show")
+    # Of DE and of US.
+    shows = shard.catalog.of_type("show")
     fitted = {
         memory: StartsSource(memory=memory, factors=4, min_listeners=2, precision=2.0).fit(
             fit_data(shard.catalog, shard)
@@ -362,6 +364,8 @@ def test_who_knows_hardly_anything_takes_up_again_what_they_left(shard: Shard) -
 def test_what_somebody_left_does_not_depend_on_who_else_is_asked_for(shard: Shard) -> None:
     tried = some_skips(shard)
     source = make_source("starts").fit(fit_data(shard.catalog, shard))
+    # Ten shows stand for all of them.
+    source.parameters["max_support"] = 10
     rows, shows = np.arange(shard.n_listeners), shard.catalog.of_type("show")
     together = source.prepare(Query(tried, rows, ("show",)))
     for row in rows[::7]:
@@ -399,14 +403,15 @@ def test_only_items_of_its_type_are_what_is_new_beside_it(shard: Shard) -> None:
     source = make_source("starts").fit(data)
     rows = np.arange(shard.n_listeners)
     listener, item = tried.skip_listener, tried.skip_item
-    alone, both = (
+    of_shows, of_artists, both = (
         source.prepare(Query(tried, rows, types)).score(listener, item)
-        for types in (("show",), ("artist", "show"))
+        for types in (("show",), ("artist",), ("artist", "show"))
     )
-    of_shows = np.isin(item, catalog.of_type("show"))
-    assert (alone[of_shows] == both[of_shows]).all()
-    assert np.isnan(alone[~of_shows]).all()
-    assert np.isfinite(both[~of_shows]).all()
+    show, artist = (np.isin(item, catalog.of_type(kind)) for kind in ("show", "artist"))
+    assert (of_shows[show] == both[show]).all()
+    assert (of_artists[artist] == both[artist]).all()
+    assert np.isfinite(both[show | artist]).all()
+    assert np.isnan(of_shows[artist]).all()
 
 
 def test_what_was_left_at_once_tells_of_taste_and_explains_no_card(shard: Shard) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from homerec.candidates.starts.vectors import Doubles, Integers, Vectors
 from homerec.columns import ITEM_TYPES
 from homerec.errors import OutdatedArtifactError
 from homerec.features.tables import Catalog, Floats, Keys, Rows, ages, find
+
+#: Power of what the markets start in a score.
+_CERTAINTY: Final = 0.94
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,10 @@ class Learned:
         return Sides.of(wide, self.n_factors)
 
     def present(self, catalog: Catalog, items: Rows) -> Floats:
-        """Log of what the markets start at present.
+        """Log of what the markets start at present, as far as that is certain.
+
+        What is estimated from counts scatters more than it is: it counts somewhat less beside what
+        is known of the listener.
 
         Parameters
         ----------
@@ -200,7 +207,7 @@ class Learned:
                 np.clip((catalog.as_of - self.began).days, 1, RECENT_DAYS),
                 number,
             ) - self._log_share(catalog, items[new], int(kind))
-        return out.astype(np.float32)
+        return (_CERTAINTY * out).astype(np.float32)
 
     def _log_share(self, catalog: Catalog, items: Rows, kind: int) -> Doubles:
         """Log of what new items of a type would get of its starts if their chance were 1."""

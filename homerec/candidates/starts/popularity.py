@@ -28,7 +28,7 @@ TREND_DAYS: Final = 7
 _EVERYWHERE: Final = 0.04
 #: Starts that are added to both sides of the ratios: of an item anywhere, and in one market.
 _ANYWHERE: Final = 200.0
-_HERE: Final = 30.0
+_HERE: Final = 100.0
 #: Share of items that trend, standard deviation of the log of by how much, and how far starts of a
 #: week that do not trend scatter: as a gamma of this shape.
 _TRENDING: Final = 0.02

@@ -103,8 +103,8 @@ def test_what_the_taste_of_those_who_can_start_it_explains_is_not_popularity() -
 def test_an_item_that_came_two_days_ago_is_judged_by_two_days() -> None:
     nobody = np.zeros((N_LISTENERS, N_ITEMS), bool)
     found = measured(nobody, started_once(nobody, np.ones((N_LISTENERS, N_ITEMS))))
-    starts = np.full((2, N_ITEMS), 2_800.0)
-    starts[:, 2] = 200.0
+    starts = np.full((2, N_ITEMS), 28_000.0)
+    starts[:, 2] = 2_000.0
     exposure = np.where(SHOWN == 2, 2 / 28, 1.0)
     assert present(found, starts, THERE_ALL_DAYS)[:, 2] == pytest.approx([1 / 14] * 2, rel=0.1)
     assert present(found, starts, exposure)[:, 2] == pytest.approx([1, 1], rel=0.1)

@@ -1,5 +1,6 @@
 """A world with a planted taste: two groups of listeners who share nothing but a market."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from homerec.candidates.base import CandidateSource, FitData
-from homerec.features.tables import Catalog, Shard
+from homerec.features.tables import Catalog, Rows, Shard
 from homerec.models.spec import SOURCES
 from homerec.settings import Settings
 from support.lake import Row, build_lake, event, item, listener, pick
@@ -94,3 +95,13 @@ def make_source(name: str) -> CandidateSource:
 def fit_data(catalog: Catalog, *shards: Shard, n_threads: int = 1) -> FitData:
     """Everything that a source learns from."""
     return FitData(catalog, lambda: iter(shards), ("show",), seed=7, n_threads=n_threads)
+
+
+def with_skips(shard: Shard, who: Rows, what: Rows, **columns: Any) -> Shard:
+    """The same shard, in which listeners have put on some items and left them at once."""
+    every = {"n_skips": 1.0, "days_since_first": 8.0, "days_since_last": 4.0} | columns
+    filled = {
+        name: np.broadcast_to(np.asarray(value, np.float32), len(who))
+        for name, value in every.items()
+    }
+    return replace(shard, skip_listener=who, skip_item=what, skip_columns=filled)

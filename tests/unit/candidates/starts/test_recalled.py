@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from homerec.candidates.starts.acceptance import log_acceptance
@@ -14,7 +13,7 @@ from homerec.candidates.starts.recalled import Left, log_totals
 from homerec.features.snapshot import ensure_snapshot
 from homerec.features.tables import Shard, load_catalog, load_shard
 from support.lake import Row, build_lake, event, item, listener, pick
-from support.taste import FIRST_DAY
+from support.taste import FIRST_DAY, with_skips
 
 DAY = date(2026, 3, 10)
 SHOWS, ARTISTS = list(range(1, 21)), list(range(31, 41))
@@ -53,17 +52,6 @@ def made(home: Path, again: bool) -> Shard:
     )  # fmt: skip
     info = ensure_snapshot(settings, DAY, writer="night")
     return load_shard(info, load_catalog(info), 0, 100)
-
-
-def with_skips(
-    shard: Shard, who: npt.NDArray[np.int64], what: npt.NDArray[np.int64], **columns: Any
-) -> Shard:
-    every = {"n_skips": 1.0, "days_since_first": 8.0, "days_since_last": 4.0} | columns
-    filled = {
-        name: np.broadcast_to(np.asarray(value, np.float32), len(who))
-        for name, value in every.items()
-    }
-    return replace(shard, skip_listener=who, skip_item=what, skip_columns=filled)
 
 
 def read(

@@ -20,7 +20,7 @@ from homerec.candidates.starts.source import StartsSource
 from homerec.columns import ITEM_TYPES
 from homerec.errors import OutdatedArtifactError, TrainingError
 from homerec.features.snapshot import ensure_snapshot
-from homerec.features.tables import Rows, Shard, find, load_catalog, load_shard
+from homerec.features.tables import Shard, find, load_catalog, load_shard
 from homerec.settings import Settings
 from support.lake import build_lake
 from support.taste import (
@@ -33,6 +33,7 @@ from support.taste import (
     make_source,
     taste_lake,
     taste_rows,
+    with_skips,
 )
 
 DAY = date(2026, 3, 10)
@@ -304,12 +305,6 @@ def left_at_once(shard: Shard, key: int, keys: list[int]) -> Shard:
     """The same shard, in which a listener has put on some items and left them at once."""
     row, items = find(shard.listeners, np.array([key])), np.sort(shard.catalog.rows(np.array(keys)))
     return with_skips(shard, np.repeat(row, len(items)), items)
-
-
-def with_skips(shard: Shard, who: Rows, what: Rows) -> Shard:
-    columns = {"n_skips": 1.0, "days_since_first": 3.0, "days_since_last": 3.0}
-    every = {name: np.full(len(who), value, np.float32) for name, value in columns.items()}
-    return replace(shard, skip_listener=who, skip_item=what, skip_columns=every)
 
 
 @pytest.mark.parametrize("key", [1, 6])
